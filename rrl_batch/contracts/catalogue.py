@@ -1,0 +1,33 @@
+"""The catalogue: one row for every star of the survey that was asked for."""
+
+import pyarrow as pa
+
+from rrl_batch.contracts.columns import Column, Contract
+from rrl_batch.contracts.survey import STARS
+
+F32 = pa.float32()
+
+CATALOGUE = Contract(
+    "catalogue",
+    (
+        *STARS.select(["source_id", "ra", "dec", "best_classification", "period"]).columns,
+        Column("feh", F32, "dex", "phys.abund.Z",
+               "Metallicity [Fe/H] on the scale of the model's labels"),
+        Column("feh_error", F32, "dex", "stat.error;phys.abund.Z",
+               "Total standard error of feh, from the model's out-of-fold errors and spread"),
+        Column("feh_model_error", F32, "dex", "stat.stdev;phys.abund.Z",
+               "Standard deviation of the ensemble's members"),
+        Column("feh_gru", F32, "dex", "phys.abund.Z",
+               "The network ensemble's own value of feh"),
+        Column("feh_lo", F32, "dex", "phys.abund.Z;stat.min",
+               "Lower end of the 68 % interval of feh"),
+        Column("feh_hi", F32, "dex", "phys.abund.Z;stat.max",
+               "Upper end of the 68 % interval of feh"),
+        Column("feh_baseline", F32, "dex", "phys.abund.Z",
+               "Value of the linear relation in period and phi31, fitted to the same labels"),
+        Column("num_epochs_used", pa.int32(), None, "meta.number",
+               "Number of epochs that the curve was made from", nullable=False),
+        Column("flags", pa.int32(), None, "meta.code.qual",
+               "Quality flags, a bit each", nullable=False),
+    ),
+)  # fmt: skip

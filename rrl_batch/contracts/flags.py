@@ -1,0 +1,52 @@
+"""Quality flags: one bit each in the catalogue's `flags` column, and what they mean."""
+
+from enum import IntFlag
+
+
+class Flag(IntFlag):
+    """Why a metallicity is missing, or when to doubt it (Section "Flags" of the manual)."""
+
+    TOO_FEW_EPOCHS = 1 << 0
+    NO_PERIOD = 1 << 1
+    BAD_PHOTOMETRY = 1 << 2
+    PHASE_GAP = 1 << 3
+    SPARSE = 1 << 4
+    AMPLITUDE = 1 << 5
+    PHI31_UNCERTAIN = 1 << 6
+    OUTSIDE_TRAINING_DOMAIN = 1 << 7
+    OTHER_MODE = 1 << 8
+    SMOOTHING_FAILED = 1 << 9
+
+
+MIN_EPOCHS = 5
+"""Fewest usable epochs from which a curve is made."""
+
+MAX_PHASE_GAP = 0.2
+"""Largest gap in phase, in cycles, that is not flagged."""
+
+SPARSE_EPOCHS = 50
+"""Epochs below which a curve is sparser than the development set of Monti et al. (2024)."""
+
+MAX_AMPLITUDE = 1.4
+"""Largest peak-to-peak amplitude in G, in mag, of the development set of Monti et al. (2024)."""
+
+MAX_PHI31_ERROR = 0.10
+"""Largest error of phi31, in rad, of the development set of Monti et al. (2024)."""
+
+DESCRIPTIONS = {
+    Flag.TOO_FEW_EPOCHS: f"fewer than {MIN_EPOCHS} usable epochs: no metallicity",
+    Flag.NO_PERIOD: "no period, or one that is not positive and finite: no metallicity",
+    Flag.BAD_PHOTOMETRY: "some epochs were rejected here: not finite, an error that is not "
+    "positive, or lists of unequal length (the last leaves no epochs)",
+    Flag.PHASE_GAP: f"a gap of more than {MAX_PHASE_GAP} cycles between neighbouring epochs",
+    Flag.SPARSE: f"fewer than {SPARSE_EPOCHS} usable epochs",
+    Flag.AMPLITUDE: f"the smoothed curve's amplitude is above {MAX_AMPLITUDE} mag",
+    Flag.PHI31_UNCERTAIN: f"phi31 is unknown or its error is above {MAX_PHI31_ERROR} rad",
+    Flag.OUTSIDE_TRAINING_DOMAIN: "period, phi31 or amplitude lies outside the range of the "
+    "stars that the model was trained on",
+    Flag.OTHER_MODE: "the model was not trained for this pulsation mode: no metallicity",
+    Flag.SMOOTHING_FAILED: "no curve could be fitted to the epochs: no metallicity",
+}
+
+NO_METALLICITY = Flag.TOO_FEW_EPOCHS | Flag.NO_PERIOD | Flag.OTHER_MODE | Flag.SMOOTHING_FAILED
+"""Any of these leaves `feh` null; a null `feh` always has one of them."""
