@@ -1,0 +1,1 @@
+"""From epochs to curves: pure functions on flat arrays, without Dask."""

@@ -1,0 +1,44 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rrl_batch.lightcurve.fold import fold, maximum_light
+
+times = st.floats(0, 3000)
+periods = st.floats(0.2, 1.0)
+
+
+@given(time=st.lists(times, min_size=1, max_size=20), period=periods, epoch=times)
+def test_phases_are_fractions_of_a_cycle(time, period, epoch):
+    phase = fold(np.array(time), np.array([0, len(time)]), np.array([period]), np.array([epoch]))
+    assert np.all((phase >= 0) & (phase < 1))
+    turns = np.exp(2j * np.pi * (np.array(time) - epoch) / period)
+    assert np.allclose(np.exp(2j * np.pi * phase), turns, atol=1e-7)
+
+
+@given(time=times, period=periods, epoch=times, cycles=st.integers(-5000, 5000))
+def test_whole_cycles_make_no_difference(time, period, epoch, cycles):
+    moved = np.array([time, time + cycles * period])
+    phase = fold(moved, np.array([0, 2]), np.array([period]), np.array([epoch]))
+    distance = abs(phase[0] - phase[1])
+    assert min(distance, 1 - distance) < 1e-8
+
+
+def test_a_time_just_before_the_epoch_stays_below_one():
+    phase = fold(np.array([-1e-300]), np.array([0, 1]), np.array([0.5]), np.array([0.0]))
+    assert phase[0] == 0.0
+
+
+def test_maximum_light_is_found_where_it_is_and_missing_where_there_is_no_curve():
+    rng = np.random.default_rng(5)
+    period, maximum = np.array([0.55, 0.55]), 0.2
+    time = np.sort(rng.uniform(0, 1000, 60))
+    mag = 15 - 0.4 * np.cos(2 * np.pi * (time - maximum) / 0.55) + rng.normal(0, 0.005, 60)
+    found = maximum_light(
+        np.concatenate([time, time[:3]]),
+        np.concatenate([mag, mag[:3]]),
+        np.array([0, 60, 63]),
+        period,
+    )
+    assert abs(found[0] - maximum) < 0.02 * 0.55
+    assert np.isnan(found[1])
