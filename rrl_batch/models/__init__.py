@@ -1,0 +1,1 @@
+"""Networks that regress [Fe/H] from a curve, the linear baseline, and the folder they live in."""

@@ -1,0 +1,171 @@
+"""The folder of a model: `model.json`, a weights file a member, and the out-of-fold predictions.
+
+Loading one executes nothing: JSON is checked field by field, weights are plain HDF5 arrays.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rrl_batch.errors import UserError
+from rrl_batch.models.baseline import LinearBaseline
+from rrl_batch.models.registry import build
+from rrl_batch.storage.commit import checksum, replacing, write_json
+
+if TYPE_CHECKING:
+    import keras
+
+CARD = "model.json"
+OUT_OF_FOLD = "out_of_fold.parquet"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Preprocess(_Strict):
+    """How the sequences were made that the members were trained on."""
+
+    dataset: Literal["preprocessed", "smoothed", "raw"]
+    smoothing: Literal["robust", "scipy"]
+    points: int
+
+
+class Member(_Strict):
+    """One network of the ensemble.
+
+    Parameters
+    ----------
+    file : str
+        Its weights, in the model's folder.
+    sha256 : str
+        Checksum of that file.
+    fold : int
+        The fold that it has never seen.
+    epochs : int
+        Passes over the training stars up to the weights that were kept.
+    """
+
+    file: str
+    sha256: str
+    fold: int
+    epochs: int
+
+
+class Domain(_Strict):
+    """Where training stars are: a star elsewhere is extrapolated to.
+
+    Parameters
+    ----------
+    period, phi31_offset, amplitude : tuple of float
+        Range of the training stars, in days, radians and mag.
+    phi31_centre : float
+        Circular mean of phi31, from which its offsets are counted, in radians.
+    selection : dict
+        The limits of the training selection.
+    """
+
+    period: tuple[float, float]
+    phi31_offset: tuple[float, float]
+    phi31_centre: float
+    amplitude: tuple[float, float]
+    selection: dict[str, Any]
+
+
+class ModelCard(_Strict):
+    """All there is to know of a model but its weights.
+
+    Parameters
+    ----------
+    architecture : str
+        Name in the registry.
+    preprocess : Preprocess
+        Settings of the light-curve preparation.
+    modes : tuple of str
+        Pulsation modes that the model is for.
+    scale : str
+        Metallicity scale of its labels.
+    synthetic : bool
+        Whether it was trained on simulated stars.
+    members : list of Member
+        The ensemble.
+    baseline : dict of str to list of LinearBaseline
+        Per mode: the baseline fitted to all training stars, then the one of each fold's training.
+    domain : dict of str to Domain
+        Per mode, where training stars are.
+    sigma : float
+        68.3 % quantile of the absolute out-of-fold errors, in dex.
+    metrics : dict
+        Out-of-fold scores of network and baseline, and scores on the training folds.
+    training : dict
+        Training section of the job, and counts of stars.
+    made_from : dict
+        Fingerprints of survey and labels, and the code's version.
+    """
+
+    architecture: str
+    preprocess: Preprocess
+    modes: tuple[str, ...]
+    scale: str
+    synthetic: bool
+    members: list[Member]
+    baseline: dict[str, list[LinearBaseline]]
+    domain: dict[str, Domain]
+    sigma: float
+    metrics: dict[str, Any]
+    training: dict[str, Any]
+    made_from: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write `model.json`: from here on the model is complete."""
+        write_json(folder / CARD, self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, folder: Path) -> "ModelCard":
+        """Read the card of a model.
+
+        Raises
+        ------
+        UserError
+            If there is no model, or its card is damaged.
+        """
+        path = folder / CARD
+        if not path.exists():
+            raise UserError(f"There is no model at {folder}; make one with 'rrl-batch train'.")
+        try:
+            return cls.model_validate_json(path.read_text())
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not the card of a model ({_first_line(error)}).") from None
+
+
+def save_weights(network: "keras.Model", path: Path) -> str:
+    """Write a network's weights atomically and return the file's checksum."""
+    with replacing(path) as partial:
+        # Keras takes the format from the name's end
+        plain = partial.with_name(partial.name + ".weights.h5")
+        network.save_weights(plain)
+        plain.replace(partial)
+    return checksum(path)
+
+
+def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
+    """Rebuild a network and fill in its weights.
+
+    Raises
+    ------
+    UserError
+        If the weights are missing, or are not those that the card names.
+    """
+    path = folder / member.file
+    if not path.exists() or checksum(path) != member.sha256:
+        raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
+    network = build(
+        card.architecture, card.preprocess.points, masked=card.preprocess.dataset == "raw"
+    )
+    network.load_weights(path)
+    return network
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

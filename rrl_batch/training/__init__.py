@@ -1,0 +1,1 @@
+"""Training: which stars, with which weights, in which folds, and how well it went."""

@@ -1,0 +1,159 @@
+"""The training set on disk: the labelled, selected stars of each survey partition, as sequences."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rrl_batch.lightcurve.prepare import PreparedStars
+from rrl_batch.lightcurve.sequences import Sequences
+from rrl_batch.storage.manifest import Receipt, commit, finished
+
+LABELS_FILE = "labels.parquet"
+_COLUMNS = ["source_id", "best_classification", "period", "num_epochs_used", "phi31", "phi31_error"]
+_COLUMNS += ["amplitude", "max_phase_gap", "feh", "feh_error"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which labelled stars are good enough to train on.
+
+    Parameters
+    ----------
+    modes : tuple of str
+        Pulsation modes.
+    min_epochs : int
+        Fewest usable epochs.
+    max_phase_gap : float
+        Largest gap in phase, in cycles.
+    max_amplitude : float
+        Largest amplitude, in mag.
+    max_phi31_error : float
+        Largest error of phi31, in rad.
+    max_feh_error : float
+        Largest error of a label, in dex; unknown errors pass.
+    """
+
+    modes: tuple[str, ...]
+    min_epochs: int
+    max_phase_gap: float
+    max_amplitude: float
+    max_phi31_error: float
+    max_feh_error: float
+
+    def curve_is_good(self, table: pd.DataFrame) -> pd.Series:
+        """Return which stars have a curve like those that are trained on."""
+        return (
+            (table["num_epochs_used"] >= self.min_epochs)
+            & (table["max_phase_gap"] <= self.max_phase_gap)
+            & (table["amplitude"] <= self.max_amplitude)
+            & (table["phi31_error"] <= self.max_phi31_error)
+        )
+
+    def is_selected(self, table: pd.DataFrame) -> pd.Series:
+        """Return which labelled stars are trained on."""
+        return (
+            table["best_classification"].isin(self.modes)
+            & self.curve_is_good(table)
+            & ~(table["feh_error"] > self.max_feh_error)
+        )
+
+
+def write_shard(
+    batches: Iterable[PreparedStars],
+    number: int,
+    root: Path,
+    selection: Selection,
+    fingerprint: str,
+) -> Receipt:
+    """Write the training stars among some prepared stars, unless they are there already.
+
+    Parameters
+    ----------
+    batches : iterable of PreparedStars
+        Stars of a survey partition.
+    number : int
+        Number of the partition.
+    root : pathlib.Path
+        Folder of the training set, which holds the labels.
+    selection : Selection
+        Which labelled stars are wanted.
+    fingerprint : str
+        Fingerprint of everything that the training set is made from.
+
+    Returns
+    -------
+    Receipt
+        Its counts are of stars: `labelled`, `other_mode`, `poor_curve`, `uncertain_label`.
+    """
+    path = f"shards/{number:06d}.parquet"
+    receipt = finished(root, path, fingerprint)
+    if receipt:
+        return receipt
+    labels = pd.read_parquet(root / LABELS_FILE)
+    counts = dict.fromkeys(("labelled", "other_mode", "poor_curve", "uncertain_label"), 0)
+    pieces = []
+    for prepared in batches:
+        table = prepared.table.reset_index(drop=True).merge(labels, "left", "source_id")
+        labelled = table["feh"].notna()
+        good_mode = table["best_classification"].isin(selection.modes)
+        good_curve = selection.curve_is_good(table)
+        selected = labelled & selection.is_selected(table)
+        counts["labelled"] += int(labelled.sum())
+        counts["other_mode"] += int((labelled & ~good_mode).sum())
+        counts["poor_curve"] += int((labelled & good_mode & ~good_curve).sum())
+        counts["uncertain_label"] += int((labelled & good_mode & good_curve & ~selected).sum())
+        rows = np.flatnonzero(selected)
+        pieces.append(_to_arrow(table.iloc[rows], prepared.sequences[rows]))
+    return commit(root, path, pa.concat_tables(pieces), fingerprint, counts)
+
+
+def _to_arrow(table: pd.DataFrame, sequences: Sequences) -> pa.Table:
+    width = sequences.shape[1] * sequences.shape[2]
+    flat = pa.array(np.ascontiguousarray(sequences).ravel())
+    return pa.Table.from_pandas(table[_COLUMNS], preserve_index=False).append_column(
+        "sequence", pa.FixedSizeListArray.from_arrays(flat, width)
+    )
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Stars to train on.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row a star: identifier, measured shape, label.
+    sequences : (n_stars, n_points, 2) float32 ndarray
+        Input of the network; empty where only the table was asked for.
+    """
+
+    table: pd.DataFrame
+    sequences: Sequences
+
+
+def read_shards(root: Path, receipts: list[Receipt], *, sequences: bool = True) -> TrainingSet:
+    """Read a training set, or its table alone.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the training set.
+    receipts : list of Receipt
+        Its shards.
+    sequences : bool
+        Whether the sequences are wanted too.
+    """
+    columns: Any = None if sequences else _COLUMNS
+    table = pa.concat_tables(pq.read_table(root / r.path, columns=columns) for r in receipts)
+    curves: NDArray[np.float32] = np.empty((0, 0, 2), np.float32)
+    if sequences:
+        column = table.column("sequence").combine_chunks()
+        curves = column.flatten().to_numpy().reshape(table.num_rows, -1, 2)
+    return TrainingSet(table.select(_COLUMNS).to_pandas(), curves)

@@ -1,0 +1,59 @@
+"""Sample weights against the unbalanced distribution of [Fe/H].
+
+References
+----------
+Dékány, I. & Grebel, E. K. 2022, ApJS 261, 33; Monti, L. et al. 2024, Sensors 24, 5203.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import gaussian_kde
+
+MIN_RELATIVE_DENSITY = 0.1
+"""Density, relative to its peak, below which stars gain no more weight: a lone star at the end of
+the distribution must not weigh more than ten at its peak."""
+
+
+_POINTS_PER_BANDWIDTH = 10
+
+
+def density_weights(feh: ArrayLike, feh_error: ArrayLike) -> NDArray[np.float64]:
+    """Return weights inversely proportional to the density of [Fe/H], and to the errors' squares.
+
+    Parameters
+    ----------
+    feh : (n_stars,) array_like
+        Metallicities of the training stars, in dex.
+    feh_error : (n_stars,) array_like
+        Their standard errors, in dex; used only if every star has a positive one.
+
+    Returns
+    -------
+    (n_stars,) float64
+        Weights with a mean of 1.
+    """
+    feh, error = np.asarray(feh, np.float64), np.asarray(feh_error, np.float64)
+    weights = np.ones_like(feh)
+    if len(feh) == 0:
+        return weights
+    if np.ptp(feh) > 0:
+        density = _density(feh)
+        weights = 1 / np.maximum(density / density.max(), MIN_RELATIVE_DENSITY)
+    if np.all(error > 0):  # False where an error is unknown, that is NaN
+        weights = weights / error**2
+    normalised: NDArray[np.float64] = weights / weights.mean()
+    return normalised
+
+
+def _density(feh: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the Gaussian kernel density estimate at each star.
+
+    It is interpolated, to better than 0.2 % of its peak: at every star of a whole survey it would
+    take minutes.
+    """
+    kernel = gaussian_kde(feh)
+    step = np.sqrt(kernel.covariance[0, 0]) / _POINTS_PER_BANDWIDTH
+    n_points = 2 + int(np.ptp(feh) / step)
+    grid = np.linspace(feh.min(), feh.max(), n_points)
+    density: NDArray[np.float64] = np.interp(feh, grid, kernel(grid))
+    return density
