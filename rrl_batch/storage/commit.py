@@ -1,0 +1,79 @@
+"""Atomic files: written beside their final name, flushed to disk, then renamed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rrl_batch.errors import RunError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes `path` when the block ends without an error.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Final name. Its folder is created; a file of that name is replaced.
+
+    Yields
+    ------
+    pathlib.Path
+        Name in the same folder, so that the rename stays within one file system.
+
+    Raises
+    ------
+    RunError
+        If the file cannot be written, for lack of space or permission.
+    """
+    # readers of a dataset pass over names with a leading underscore
+    partial = path.with_name(f"_{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            _flush(partial)
+            partial.replace(path)
+            _flush(path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{path} could not be written: {error}.") from error
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically; the same value always gives the same bytes."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_mark(path: Path) -> str:
+    """Return a fingerprint of the content of a file, or of all files in a folder."""
+    if not path.is_dir():
+        return checksum(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return fingerprint([[str(file.relative_to(path)), checksum(file)] for file in files])
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return the SHA-256 of JSON-serialisable values, in hexadecimal."""
+    text = json.dumps(parts, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,214 @@
+"""Receipts, one a finished partition, and the manifest that makes a dataset complete.
+
+A dataset is a folder with a manifest. The manifest is written last, so a folder without one
+is an unfinished run; its receipts say which partitions need not be made again.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rrl_batch.errors import RunError, UserError
+from rrl_batch.storage.commit import checksum, replacing, write_json
+
+MANIFEST = "manifest.json"
+RECEIPTS = "receipts"
+RUN = "run.json"
+
+ROWS_PER_GROUP = 20_000
+"""Stars in a Parquet row group and in a task: about 2 s of work, about 15 MB of light curves."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A partition that is on disk, complete.
+
+    Parameters
+    ----------
+    path : str
+        File, relative to the dataset's folder.
+    rows : int
+        Rows in the file.
+    sha256 : str
+        Checksum of the file's content.
+    fingerprint : str
+        Fingerprint of everything that the content was made from.
+    counts : dict of str to int
+        What was counted on the way, e.g. stars per flag.
+    """
+
+    path: str
+    rows: int
+    sha256: str
+    fingerprint: str
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished dataset consists of and where it comes from.
+
+    Parameters
+    ----------
+    kind : str
+        "survey" or "catalogue".
+    rows : int
+        Rows in all partitions.
+    provenance : dict
+        Where the data come from: sources, settings, fingerprints, code version.
+    partitions : list of Receipt
+        One a file, in order of position on the sky.
+    """
+
+    kind: str
+    rows: int
+    provenance: dict[str, Any]
+    partitions: list[Receipt]
+
+    @classmethod
+    def read(cls, root: Path) -> Self:
+        """Read the manifest of a dataset.
+
+        Raises
+        ------
+        UserError
+            If the folder holds no finished dataset, or its manifest cannot be read.
+        """
+        path = root / MANIFEST
+        if not path.exists():
+            unfinished = (
+                "an unfinished run; run its job again" if (root / RECEIPTS).exists() else ""
+            )
+            raise UserError(f"{root} holds {unfinished or 'no dataset'}: there is no {MANIFEST}.")
+        try:
+            content = json.loads(path.read_text())
+            content["partitions"] = [Receipt(**receipt) for receipt in content["partitions"]]
+            return cls(**content)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} is not a manifest ({error}); make the dataset again."
+            ) from None
+
+    def write(self, root: Path) -> None:
+        """Write the manifest: from here on the dataset is complete."""
+        write_json(root / MANIFEST, asdict(self))
+
+
+def _receipt_path(root: Path, path: str) -> Path:
+    return root / RECEIPTS / f"{path.replace('/', '_')}.json"
+
+
+def finished(root: Path, path: str, fingerprint: str) -> Receipt | None:
+    """Return the receipt of a partition that was made from the same things before, if any."""
+    try:
+        receipt = Receipt(**json.loads(_receipt_path(root, path).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    if receipt.fingerprint != fingerprint or not (root / path).exists():
+        return None
+    return receipt
+
+
+def commit(
+    root: Path, path: str, table: pa.Table, fingerprint: str, counts: dict[str, int] | None = None
+) -> Receipt:
+    """Write a partition and its receipt, each atomically, the receipt last.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the dataset.
+    path : str
+        File, relative to `root`.
+    table : pyarrow.Table
+        Rows of the partition.
+    fingerprint : str
+        Fingerprint of everything that the content was made from.
+    counts : dict of str to int, optional
+        What was counted on the way.
+
+    Raises
+    ------
+    RunError
+        If the file cannot be written, or does not read back as it was written.
+    """
+    with replacing(root / path) as partial:
+        pq.write_table(table, partial, **_layout(table.schema))
+        written = pq.read_metadata(partial)
+        if written.num_rows != table.num_rows or not written.schema.to_arrow_schema().equals(
+            table.schema
+        ):
+            raise RunError(f"{root / path} did not read back as it was written.")
+        receipt = Receipt(path, table.num_rows, checksum(partial), fingerprint, counts or {})
+    write_json(_receipt_path(root, path), asdict(receipt))
+    return receipt
+
+
+def _layout(schema: pa.Schema) -> dict[str, Any]:
+    """Return how Parquet lays out a table: floats by byte streams, which zstd packs best."""
+    floats = [
+        f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+        for field in schema
+        if pa.types.is_floating(
+            field.type.value_type if pa.types.is_list(field.type) else field.type
+        )
+    ]
+    dictionary = [field.name for field in schema if pa.types.is_string(field.type)]
+    return {
+        "row_group_size": ROWS_PER_GROUP,
+        "compression": "zstd",
+        "use_dictionary": dictionary,
+        "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+    }
+
+
+def claim(root: Path, kind: str, made_from: dict[str, Any], last_file: str = MANIFEST) -> bool:
+    """Mark a folder as the output of one run, and tell whether that run has ended.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the output.
+    kind : str
+        "survey", "model" or "catalogue".
+    made_from : dict
+        Everything that the output is made from, by name: fingerprints and settings.
+    last_file : str
+        The file that the run writes last.
+
+    Returns
+    -------
+    bool
+        Whether the folder holds the complete output of just this run already.
+
+    Raises
+    ------
+    UserError
+        If the folder holds anything else.
+    """
+    path = root / RUN
+    if not path.exists():
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise UserError(
+                f"{root} already holds something else; name another folder, or delete it."
+            )
+        write_json(path, {"kind": kind, "made_from": made_from})
+        return False
+    try:
+        found = json.loads(path.read_text())
+        found_kind, found_from = found["kind"], dict(found["made_from"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is damaged; delete {root} and run again.") from None
+    # as JSON gives it back, so that tuples compare as lists
+    wanted = json.loads(json.dumps(made_from))
+    differing = [name for name in wanted | found_from if wanted.get(name) != found_from.get(name)]
+    if found_kind != kind or differing:
+        raise UserError(
+            f"{root} already holds a {found_kind} of another job (it differs in: "
+            f"{', '.join(differing) or 'kind'}); name another folder, or delete it."
+        )
+    return (root / last_file).exists()

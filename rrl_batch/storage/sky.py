@@ -1,0 +1,157 @@
+"""The HATS layout: partitions along HEALPix, and the metadata that LSDB and others read.
+
+References
+----------
+HATS, IVOA Note "Hierarchical Adaptive Tiling Scheme", https://www.ivoa.net/documents/Notes/HATS/
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+SPATIAL_INDEX = "_healpix_29"
+"""HEALPix index of order 29 (nested): the column that every HATS table is sorted by."""
+
+_ORDER = 29
+_GAIA_ORDER = 12
+_GAIA_SHIFT = 35
+
+
+class Pixel(NamedTuple):
+    """A HEALPix pixel in the nested scheme."""
+
+    order: int
+    pixel: int
+
+    @property
+    def path(self) -> str:
+        """File of the partition, relative to the dataset's folder."""
+        directory = self.pixel // 10_000 * 10_000
+        return f"dataset/Norder={self.order}/Dir={directory}/Npix={self.pixel}.parquet"
+
+    @classmethod
+    def from_path(cls, path: str) -> "Pixel":
+        """Return the pixel of a partition's file."""
+        match = re.search(r"Norder=(\d+)/Dir=\d+/Npix=(\d+)\.parquet$", path)
+        if match is None:
+            raise ValueError(f"{path} is not the file of a HATS partition")
+        return cls(int(match[1]), int(match[2]))
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First spatial index within the pixel, and the first beyond it."""
+        shift = 2 * (_ORDER - self.order)
+        return self.pixel << shift, (self.pixel + 1) << shift
+
+
+class Partition(NamedTuple):
+    """Rows ``start`` to ``stop`` of a table sorted by spatial index: those within a pixel."""
+
+    pixel: Pixel
+    start: int
+    stop: int
+
+
+def with_positions(stars: pd.DataFrame) -> pd.DataFrame:
+    """Return the stars with their spatial index, sorted by it.
+
+    A star without a position gets that of its Gaia identifier, which holds the HEALPix cell of
+    order 12 in which the star lies (cells of 51 arcsec). One whose identifier is not Gaia's
+    either keeps null coordinates and is filed under spatial index 0.
+
+    Parameters
+    ----------
+    stars : pandas.DataFrame
+        With the columns `source_id`, `ra` and `dec` (degrees).
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same columns and `_healpix_29`, sorted by it and by `source_id`.
+    """
+    from cdshealpix.nested import healpix_to_lonlat
+    from hats.pixel_math import healpix_shim
+
+    stars = stars.copy()
+    usable = stars["ra"].between(0, 360) & stars["dec"].between(-90, 90)
+    cell = stars["source_id"].to_numpy() >> _GAIA_SHIFT
+    in_gaia = ~usable & (cell > 0) & (cell < 12 << (2 * _GAIA_ORDER))
+    ra, dec = healpix_to_lonlat(cell[in_gaia].astype(np.uint64), _GAIA_ORDER)
+    stars.loc[in_gaia, "ra"], stars.loc[in_gaia, "dec"] = ra.deg, dec.deg
+    stars.loc[~usable & ~in_gaia, ["ra", "dec"]] = np.nan
+    placed = (usable | in_gaia).to_numpy()
+    index = np.zeros(len(stars), np.int64)
+    index[placed] = healpix_shim.radec2pix(
+        _ORDER, stars["ra"].to_numpy()[placed], stars["dec"].to_numpy()[placed]
+    )
+    stars.insert(0, SPATIAL_INDEX, index)
+    return stars.sort_values([SPATIAL_INDEX, "source_id"], kind="stable", ignore_index=True)
+
+
+def partition(spatial_index: NDArray[np.int64], max_rows: int) -> list[Partition]:
+    """Return the largest HEALPix pixels that hold at most `max_rows` rows each.
+
+    Parameters
+    ----------
+    spatial_index : (n_rows,) int64 ndarray
+        HEALPix indices of order 29, sorted.
+    max_rows : int
+        Most rows in a pixel; only rows that share one index may exceed it.
+
+    Returns
+    -------
+    list of Partition
+        Pixels that are not empty, in order of spatial index; together they hold every row.
+    """
+    partitions = []
+    waiting = [Pixel(0, base) for base in reversed(range(12))]
+    while waiting:
+        pixel = waiting.pop()
+        start, stop = np.searchsorted(spatial_index, pixel.span)
+        if stop == start:
+            continue
+        if stop - start <= max_rows or pixel.order == _ORDER:
+            partitions.append(Partition(pixel, int(start), int(stop)))
+        else:
+            children = range(4 * pixel.pixel, 4 * pixel.pixel + 4)
+            waiting.extend(Pixel(pixel.order + 1, child) for child in reversed(children))
+    return partitions
+
+
+def write_hats_metadata(root: Path, pixels: list[Pixel], rows: int, description: str) -> None:
+    """Write what makes a folder of partitions a HATS catalogue.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the dataset; its name becomes the catalogue's.
+    pixels : list of Pixel
+        Pixels whose files lie under `root`.
+    rows : int
+        Rows in all of them.
+    description : str
+        What the catalogue is, in one line.
+    """
+    from hats.catalog import PartitionInfo, TableProperties
+    from hats.io import paths
+    from hats.io.parquet_metadata import write_parquet_metadata
+    from hats.pixel_math import HealpixPixel
+
+    PartitionInfo.from_healpix([HealpixPixel(*pixel) for pixel in pixels]).write_to_file(
+        paths.get_partition_info_pointer(root)
+    )
+    write_parquet_metadata(root)
+    TableProperties(
+        catalog_name=root.name,
+        catalog_type="object",
+        total_rows=rows,
+        ra_column="ra",
+        dec_column="dec",
+        healpix_column=SPATIAL_INDEX,
+        healpix_order=_ORDER,
+        obs_description=description,
+    ).to_properties_file(root)

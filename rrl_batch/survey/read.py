@@ -1,0 +1,215 @@
+"""Read a survey: any folder of Parquet files with the contract's columns, HATS or not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rrl_batch.contracts import STARS, SURVEY
+from rrl_batch.errors import UserError
+from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.storage.commit import checksum
+from rrl_batch.storage.commit import fingerprint as fingerprint_of
+from rrl_batch.storage.manifest import MANIFEST, ROWS_PER_GROUP, RUN, Manifest
+from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, partition, with_positions
+
+_POSITION = ["source_id", "ra", "dec"]
+
+
+@dataclass(frozen=True)
+class SurveyPartition:
+    """The stars of a survey that lie within one HEALPix pixel.
+
+    Parameters
+    ----------
+    pixel : Pixel
+        The pixel.
+    rows : int
+        Number of stars.
+    files : tuple of (pathlib.Path, tuple of int)
+        Parquet files and the row groups of them that hold the stars.
+    sorted : bool
+        Whether these row groups hold just these stars, in order of spatial index.
+    fingerprint : str
+        Fingerprint of the content.
+    """
+
+    pixel: Pixel
+    rows: int
+    files: tuple[tuple[Path, tuple[int, ...]], ...]
+    sorted: bool
+    fingerprint: str
+
+    def batches(self) -> Iterator[LightCurveBatch]:
+        """Yield the stars, at most 20,000 at a time.
+
+        Raises
+        ------
+        UserError
+            If a file cannot be read, or its columns do not fulfil the contract.
+        """
+        for path, groups in self.files:
+            names = pq.read_schema(path).names
+            columns = [name for name in SURVEY.names if name in names]
+            try:
+                # without the read-ahead that would hold all row groups of a large file
+                for piece in pq.ParquetFile(path, pre_buffer=False).iter_batches(
+                    ROWS_PER_GROUP, row_groups=list(groups), columns=columns
+                ):
+                    table = pa.Table.from_batches([piece])
+                    if not self.sorted:
+                        table = self._rows_within(table, path)
+                    if table.num_rows:
+                        yield LightCurveBatch.from_arrow(table, str(path))
+            except (pa.ArrowException, OSError) as error:
+                raise _unreadable(path, error) from None
+
+    def _rows_within(self, table: pa.Table, path: Path) -> pa.Table:
+        """Return the rows of a table that lie within the pixel, sorted, with positions."""
+        stars = STARS.select(_POSITION).conform(table, str(path)).to_pandas()
+        stars = with_positions(stars.assign(row=np.arange(len(stars))))
+        first, beyond = np.searchsorted(stars[SPATIAL_INDEX], self.pixel.span)
+        stars = stars.iloc[first:beyond]
+        table = table.take(pa.array(stars["row"]))
+        for name in ("ra", "dec"):
+            column = table.column_names.index(name)
+            table = table.set_column(column, name, pa.array(stars[name], from_pandas=True))
+        return table
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A survey that is ready to be read.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its folder.
+    partitions : list of SurveyPartition
+        Its stars, along the sky.
+    provenance : dict
+        Where it comes from; empty for a folder that this program did not write.
+    """
+
+    path: Path
+    partitions: list[SurveyPartition]
+    provenance: dict[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """Number of stars."""
+        return sum(piece.rows for piece in self.partitions)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the content of every partition."""
+        return fingerprint_of([piece.fingerprint for piece in self.partitions])
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the stars were simulated."""
+        return bool(self.provenance.get("synthetic"))
+
+
+def open_survey(path: Path) -> Survey:
+    """Find the partitions of a survey; no light curve is read.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Folder that ``simulate`` or ``ingest`` has written, or any folder of Parquet files with
+        the columns of the survey contract.
+
+    Raises
+    ------
+    UserError
+        If there is no such folder, a file in it is damaged or lacks columns, or a star occurs
+        twice.
+    """
+    if not path.is_dir():
+        raise UserError(f"There is no survey at {path}; make one with 'rrl-batch ingest'.")
+    if (path / MANIFEST).exists() or (path / RUN).exists():
+        return _open_own(path)
+    return _open_folder(path)
+
+
+def _open_own(path: Path) -> Survey:
+    manifest = Manifest.read(path)
+    if manifest.kind != "survey":
+        raise UserError(f"{path} holds a {manifest.kind}, not a survey.")
+    partitions = []
+    for receipt in manifest.partitions:
+        file = path / receipt.path
+        metadata = _footer(file)
+        if metadata.num_rows != receipt.rows:
+            raise UserError(
+                f"{file} has {metadata.num_rows} rows where the manifest says {receipt.rows}; "
+                f"make the survey again."
+            )
+        groups = tuple(range(metadata.num_row_groups))
+        partitions.append(
+            SurveyPartition(
+                Pixel.from_path(receipt.path), receipt.rows, ((file, groups),), True, receipt.sha256
+            )
+        )
+    return Survey(path, partitions, manifest.provenance)
+
+
+def _open_folder(path: Path) -> Survey:
+    """Plan how the files of a folder that is not in our layout are read pixel by pixel."""
+    files = sorted(f for f in path.rglob("*.parquet") if not f.name.startswith(("_", ".")))
+    if not files:
+        raise UserError(f"{path} holds no Parquet files; a survey is a folder of them.")
+    stars = pd.concat(
+        [_positions(file, number) for number, file in enumerate(files)], ignore_index=True
+    )
+    twice = stars["source_id"].duplicated()
+    if twice.any():
+        star = stars["source_id"][twice].iloc[0]
+        raise UserError(
+            f"{path}: star {star} occurs more than once ({twice.sum()} rows too many); a survey "
+            f"has one row a star."
+        )
+    stars = with_positions(stars)
+    checksums = [checksum(file) for file in files]
+    partitions = []
+    for pixel, start, stop in partition(stars[SPATIAL_INDEX].to_numpy(), ROWS_PER_GROUP):
+        groups = stars.iloc[start:stop].groupby("file")["group"].unique()
+        numbers = groups.index.to_list()
+        where = tuple(
+            (files[n], tuple(sorted(map(int, g)))) for n, g in zip(numbers, groups, strict=True)
+        )
+        content = fingerprint_of(pixel, [checksums[n] for n in numbers])
+        partitions.append(SurveyPartition(pixel, stop - start, where, False, content))
+    return Survey(path, partitions, {})
+
+
+def _positions(file: Path, number: int) -> pd.DataFrame:
+    """Read identifiers and positions of a file, with the row group in which each star is."""
+    metadata = _footer(file)
+    SURVEY.conform(metadata.schema.to_arrow_schema().empty_table(), str(file))
+    stars = pq.read_table(file, columns=_POSITION)
+    rows = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
+    return (
+        STARS.select(_POSITION)
+        .conform(stars, str(file))
+        .to_pandas()
+        .assign(file=number, group=np.repeat(np.arange(len(rows)), rows))
+    )
+
+
+def _footer(file: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(file)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0].rstrip(".")
+    return UserError(f"{file} cannot be read as Parquet ({reason}); restore or remove it.")

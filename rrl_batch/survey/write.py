@@ -1,0 +1,96 @@
+"""Write a survey: the star table is cut along HEALPix, then each piece gets its light curves."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.storage.manifest import ROWS_PER_GROUP, Manifest, Receipt, commit, finished
+from rrl_batch.storage.sky import (
+    SPATIAL_INDEX,
+    Partition,
+    Pixel,
+    partition,
+    with_positions,
+    write_hats_metadata,
+)
+
+LightCurveSource = Callable[[pd.DataFrame, int], LightCurveBatch]
+"""Gives the light curves of some stars; the number is that of their partition."""
+
+STAGING = "staging"
+
+
+def plan_partitions(
+    stars: pd.DataFrame, max_rows: int = ROWS_PER_GROUP
+) -> tuple[pd.DataFrame, list[Partition]]:
+    """Sort a star table along the sky and cut it into partitions.
+
+    Parameters
+    ----------
+    stars : pandas.DataFrame
+        Star table; columns beyond the contract are kept for the source of the light curves.
+    max_rows : int
+        Most stars in a partition.
+
+    Returns
+    -------
+    stars : pandas.DataFrame
+        The table with its spatial index, sorted.
+    partitions : list of Partition
+        Consecutive rows of it.
+    """
+    stars = with_positions(stars)
+    return stars, partition(stars[SPATIAL_INDEX].to_numpy(), max_rows)
+
+
+def stage_stars(root: Path, stars: pd.DataFrame, partitions: list[Partition]) -> None:
+    """Put each partition's stars where the task that writes it will read them."""
+    folder = root / STAGING / "stars"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, piece in enumerate(partitions):
+        stars.iloc[piece.start : piece.stop].to_parquet(folder / f"{number}.parquet", index=False)
+
+
+def write_partition(
+    target: tuple[int, Pixel], root: Path, light_curves: LightCurveSource, fingerprint: str
+) -> Receipt:
+    """Write one partition of a survey, unless it is there already.
+
+    Parameters
+    ----------
+    target : tuple of int and Pixel
+        Number of the partition in the plan, and its pixel.
+    root : pathlib.Path
+        Folder of the survey.
+    light_curves : callable
+        Source of the light curves.
+    fingerprint : str
+        Fingerprint of everything that the survey is made from.
+    """
+    number, pixel = target
+    receipt = finished(root, pixel.path, fingerprint)
+    if receipt:
+        return receipt
+    stars = pq.read_table(root / STAGING / "stars" / f"{number}.parquet").to_pandas()
+    batch = light_curves(stars, number)
+    index = pa.field(SPATIAL_INDEX, pa.int64())
+    table = batch.to_arrow().add_column(0, index, pa.array(stars[SPATIAL_INDEX]))
+    return commit(root, pixel.path, table, fingerprint, {"epochs": len(batch.time)})
+
+
+def finish_survey(
+    root: Path, pixels: list[Pixel], receipts: list[Receipt], provenance: dict[str, Any]
+) -> Manifest:
+    """Write the HATS metadata, remove what was staged, and write the manifest, last."""
+    rows = sum(receipt.rows for receipt in receipts)
+    write_hats_metadata(root, pixels, rows, provenance["description"])
+    shutil.rmtree(root / STAGING)
+    manifest = Manifest("survey", rows, provenance, receipts)
+    manifest.write(root)
+    return manifest

@@ -1,0 +1,171 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rrl_batch.contracts import STARS, Flag
+from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.prepare import prepare
+from rrl_batch.sources.synthetic import simulate_light_curves, simulate_stars
+
+N_POINTS = 32
+
+
+def make_batch(curves, **columns):
+    """Build a batch of light curves [(time, mag), ...] with equal errors."""
+    n = len(curves)
+    stars = pd.DataFrame(
+        {"source_id": np.arange(1, n + 1), "best_classification": "RRab", "period": 0.55,
+         "epoch_g": 0.0} | columns
+    ).reindex(columns=STARS.names)  # fmt: skip
+    lengths = [len(time) for time, _ in curves]
+    flat = [np.concatenate([c[i] for c in curves]).astype(float) for i in (0, 1)]
+    return LightCurveBatch(
+        stars=stars,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        time=flat[0],
+        mag=flat[1].astype(np.float32),
+        mag_error=np.full(sum(lengths), 0.01, np.float32),
+        has_error=np.ones(n, bool),
+        malformed=np.zeros(n, bool),
+    )
+
+
+def rr_lyrae(n_epochs=60, seed=0, amplitude=0.35, span=1000.0):
+    rng = np.random.default_rng(seed)
+    time = np.sort(rng.uniform(0, span, n_epochs))
+    angle = 2 * np.pi * time / 0.55
+    mag = 15 - amplitude * (np.cos(angle) + 0.45 * np.cos(2 * angle) + 0.3 * np.cos(3 * angle))
+    return time, mag + rng.normal(0, 0.005, n_epochs)
+
+
+def flags_of(prepared):
+    return [Flag(int(value)) for value in prepared.table["flags"]]
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    stars = simulate_stars(60, 4)
+    curves = simulate_light_curves(stars, 4)
+    n = len(stars)
+    batch = LightCurveBatch(
+        stars[STARS.names], *curves, has_error=np.ones(n, bool), malformed=np.zeros(n, bool)
+    )
+    return LightCurveBatch.from_arrow(batch.to_arrow())
+
+
+def test_a_good_star_has_a_curve_a_shape_and_no_flag():
+    prepared = prepare(make_batch([rr_lyrae()]), points=N_POINTS)
+    row = prepared.table.iloc[0]
+    assert flags_of(prepared) == [Flag(0)]
+    assert row["num_epochs_used"] == 60
+    assert row["phi31"] % (2 * np.pi) == pytest.approx(2 * np.pi, abs=0.05) or row[
+        "phi31"
+    ] == pytest.approx(0.0, abs=0.05)
+    assert row["amplitude"] == pytest.approx(2 * 0.35 * 1.3 - 0.35 * 0.9 + 0.35 * 0.9, abs=0.15)
+    assert prepared.sequences.shape == (1, N_POINTS, 2)
+    # aligned: the brightest point of the curve is at phase 0
+    assert np.argmin(prepared.sequences[0, :, 0]) in (0, 1, N_POINTS - 1)
+    assert np.allclose(prepared.sequences[0, :, 1], np.arange(N_POINTS) / N_POINTS * 0.55)
+
+
+def test_every_bad_star_keeps_its_row_and_says_why():
+    good = rr_lyrae()
+    one_phase = (np.arange(10) * 0.55, np.linspace(15, 15.1, 10))
+    few = (good[0][:4], good[1][:4])
+    empty = (np.empty(0), np.empty(0))
+    batch = make_batch(
+        [good, few, empty, good, good, good, one_phase],
+        period=[0.55, 0.55, 0.55, np.nan, 0.0, -0.4, 0.55],
+    )
+    prepared = prepare(batch, points=N_POINTS)
+    found = flags_of(prepared)
+    assert len(prepared) == 7
+    assert found[0] == Flag(0)
+    for star in (1, 2):
+        assert found[star] & Flag.TOO_FEW_EPOCHS
+        assert not found[star] & Flag.SMOOTHING_FAILED
+    for star in (3, 4, 5):
+        assert found[star] & Flag.NO_PERIOD
+        assert not found[star] & (Flag.SMOOTHING_FAILED | Flag.PHASE_GAP)
+    assert found[6] & Flag.SMOOTHING_FAILED
+    assert found[6] & Flag.PHASE_GAP
+    assert np.isnan(prepared.sequences[1:, :, 0]).all()
+    assert np.isfinite(prepared.sequences[0]).all()
+
+
+def test_bad_epochs_are_rejected_and_flagged():
+    time, mag = rr_lyrae()
+    spoilt = mag.copy()
+    spoilt[[3, 8]] = np.nan, np.inf
+    batch = make_batch([(time, mag), (time, spoilt), (time, mag)])
+    batch.mag_error[120 + 5] = -0.01
+    batch.mag_error[120 + 6] = np.nan
+    prepared = prepare(batch, points=N_POINTS)
+    assert prepared.table["num_epochs_used"].tolist() == [60, 58, 58]
+    assert [bool(f & Flag.BAD_PHOTOMETRY) for f in flags_of(prepared)] == [False, True, True]
+    assert np.isfinite(prepared.sequences).all()
+
+
+def test_quality_flags_follow_their_limits():
+    gap = rr_lyrae(200, seed=1)
+    inside = (gap[0] / 0.55) % 1 > 0.3
+    batch = make_batch(
+        [rr_lyrae(49), rr_lyrae(50), (gap[0][inside], gap[1][inside]), rr_lyrae(80, amplitude=0.8)]
+    )
+    found = flags_of(prepare(batch, points=N_POINTS))
+    assert [bool(f & Flag.SPARSE) for f in found] == [True, False, False, False]
+    assert [bool(f & Flag.PHASE_GAP) for f in found] == [False, False, True, False]
+    assert [bool(f & Flag.AMPLITUDE) for f in found] == [False, False, False, True]
+
+
+def test_a_missing_epoch_of_maximum_is_found_in_the_curve():
+    curve = rr_lyrae(80)
+    moved = (curve[0] + 0.123, curve[1])
+    known = prepare(make_batch([curve]), points=N_POINTS)
+    found = prepare(make_batch([moved], epoch_g=np.nan), points=N_POINTS)
+    assert np.allclose(found.sequences, known.sequences, atol=0.03)
+
+
+@pytest.mark.parametrize("dataset", ["preprocessed", "smoothed", "raw"])
+@settings(deadline=None, max_examples=10)
+@given(cut=st.integers(1, 59))
+def test_any_partitioning_gives_the_same_stars(simulated, dataset, cut):
+    whole = prepare(simulated, dataset=dataset, points=N_POINTS)
+    table = simulated.to_arrow()
+    parts = [
+        prepare(LightCurveBatch.from_arrow(piece), dataset=dataset, points=N_POINTS)
+        for piece in (table.slice(0, cut), table.slice(cut))
+    ]
+    pd.testing.assert_frame_equal(
+        pd.concat([p.table for p in parts], ignore_index=True), whole.table
+    )
+    sequences = np.concatenate([p.sequences for p in parts])
+    assert np.array_equal(sequences, whole.sequences, equal_nan=True)
+
+
+def test_whole_cycles_and_a_constant_change_nothing(simulated):
+    time = simulated.time + np.repeat(
+        simulated.stars["period"].to_numpy() * 17, np.diff(simulated.offsets)
+    )
+    moved = LightCurveBatch(
+        simulated.stars, simulated.offsets, time, (simulated.mag.astype(float) + 2.0).astype("f4"),
+        simulated.mag_error, simulated.has_error, simulated.malformed,
+    )  # fmt: skip
+    original, changed = (prepare(b, points=N_POINTS).sequences for b in (simulated, moved))
+    assert np.allclose(original, changed, atol=2e-3, equal_nan=True)
+
+
+def test_real_stars_are_all_there(shared_data):
+    photometry = pd.read_parquet(shared_data / "dekany2022/photometry.parquet")
+    stars = pd.read_parquet(shared_data / "dekany2022/stars.parquet").head(300)
+    groups = dict(list(photometry.groupby("source_id")))
+    curves = [
+        (groups[s]["time"].to_numpy(), groups[s]["mag"].to_numpy()) for s in stars["source_id"]
+    ]
+    batch = make_batch(curves, period=stars["period"].to_numpy())
+    prepared = prepare(batch)
+    assert len(prepared) == 300
+    assert np.isfinite(prepared.sequences).all()
+    assert np.median(np.abs(prepared.table["amplitude"] - stars["peak_to_peak_g"])) < 0.05
