@@ -15,7 +15,7 @@ ARCHITECTURES: dict[str, Callable[..., "keras.Model"]] = {
 }
 
 
-def build(architecture: str, n_points: int, *, masked: bool) -> "keras.Model":
+def build(architecture: str, n_points: int, *, masked: bool, seed: int = 0) -> "keras.Model":
     """Build a network with fresh weights.
 
     Parameters
@@ -26,6 +26,8 @@ def build(architecture: str, n_points: int, *, masked: bool) -> "keras.Model":
         Steps of a sequence.
     masked : bool
         Whether sequences are padded.
+    seed : int
+        Seed of initial weights and dropout.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def build(architecture: str, n_points: int, *, masked: bool) -> "keras.Model":
         If there is no such architecture.
     """
     check(architecture)
-    return ARCHITECTURES[architecture](n_points, masked=masked)
+    return ARCHITECTURES[architecture](n_points, masked=masked, seed=seed)
 
 
 def check(architecture: str) -> None:

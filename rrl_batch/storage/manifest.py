@@ -114,7 +114,12 @@ def finished(root: Path, path: str, fingerprint: str) -> Receipt | None:
 
 
 def commit(
-    root: Path, path: str, table: pa.Table, fingerprint: str, counts: dict[str, int] | None = None
+    root: Path,
+    path: str,
+    table: pa.Table,
+    fingerprint: str,
+    counts: dict[str, int] | None = None,
+    description: str | None = None,
 ) -> Receipt:
     """Write a partition and its receipt, each atomically, the receipt last.
 
@@ -130,12 +135,15 @@ def commit(
         Fingerprint of everything that the content was made from.
     counts : dict of str to int, optional
         What was counted on the way.
+    description : str, optional
+        What the dataset is; goes into the metadata of the file.
 
     Raises
     ------
     RunError
         If the file cannot be written, or does not read back as it was written.
     """
+    table = table.replace_schema_metadata({"description": description} if description else None)
     with replacing(root / path) as partial:
         pq.write_table(table, partial, **_layout(table.schema))
         written = pq.read_metadata(partial)

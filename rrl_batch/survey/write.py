@@ -58,7 +58,11 @@ def stage_stars(root: Path, stars: pd.DataFrame, partitions: list[Partition]) ->
 
 
 def write_partition(
-    target: tuple[int, Pixel], root: Path, light_curves: LightCurveSource, fingerprint: str
+    target: tuple[int, Pixel],
+    root: Path,
+    light_curves: LightCurveSource,
+    fingerprint: str,
+    description: str,
 ) -> Receipt:
     """Write one partition of a survey, unless it is there already.
 
@@ -72,6 +76,8 @@ def write_partition(
         Source of the light curves.
     fingerprint : str
         Fingerprint of everything that the survey is made from.
+    description : str
+        What the survey is, in one line.
     """
     number, pixel = target
     receipt = finished(root, pixel.path, fingerprint)
@@ -81,7 +87,8 @@ def write_partition(
     batch = light_curves(stars, number)
     index = pa.field(SPATIAL_INDEX, pa.int64())
     table = batch.to_arrow().add_column(0, index, pa.array(stars[SPATIAL_INDEX]))
-    return commit(root, pixel.path, table, fingerprint, {"epochs": len(batch.time)})
+    counts = {"epochs": len(batch.time)}
+    return commit(root, pixel.path, table, fingerprint, counts, description)
 
 
 def finish_survey(

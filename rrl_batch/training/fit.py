@@ -160,8 +160,10 @@ def _fit(
     mean, scale = feh[training].mean(), max(feh[training].std(), 1e-6)
     target = ((feh - mean) / scale).astype(np.float32)
 
-    keras.utils.set_random_seed(seed)
-    network = build(settings.architecture, stars.sequences.shape[1], masked=settings.masked)
+    keras.utils.set_random_seed(seed)  # of the shuffling
+    network = build(
+        settings.architecture, stars.sequences.shape[1], masked=settings.masked, seed=seed
+    )
     network.compile(keras.optimizers.Adam(settings.learning_rate), loss="mse")
     stopper = keras.callbacks.EarlyStopping(
         "val_loss", patience=settings.patience, restore_best_weights=True

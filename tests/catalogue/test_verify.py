@@ -129,8 +129,8 @@ def test_damaged_catalogue_is_not_read(tmp_path: Path) -> None:
     write_catalogue(tmp_path, catalogue_rows())
     content = _files(tmp_path)[0].read_bytes()
     _files(tmp_path)[0].write_bytes(content[:-100])
-    with pytest.raises(UserError, match="is damaged .*run 'rrl-batch verify"):
+    with pytest.raises(UserError, match=r"is damaged .*run 'rrl-batch verify"):
         read_catalogue(tmp_path)
     _files(tmp_path)[0].unlink()
-    with pytest.raises(UserError, match="is damaged .*run 'rrl-batch verify"):
+    with pytest.raises(UserError, match=r"is damaged .*run 'rrl-batch verify"):
         read_catalogue(tmp_path)

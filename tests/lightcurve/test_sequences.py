@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from rrl_batch.lightcurve.spline import SmoothedCurves
 def naive_raw(phase, mag, offsets, period, n_points):
     """One star after the other, as the paper's description reads."""
     rows = np.full((len(period), n_points, 2), PADDING, np.float32)
-    for star, (start, stop) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for star, (start, stop) in enumerate(pairwise(offsets)):
         epochs = sorted(zip(phase[start:stop], mag[start:stop], strict=True), key=lambda e: e[0])
         if len(epochs) > n_points:
             epochs = [epochs[i * len(epochs) // n_points] for i in range(n_points)]

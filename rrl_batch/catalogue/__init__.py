@@ -1,0 +1,1 @@
+"""The catalogue: written partition by partition, verified, exported."""

@@ -1,0 +1,112 @@
+"""Write the catalogue, a file a partition of the survey, and what makes it whole."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rrl_batch import __version__
+from rrl_batch.contracts import CATALOGUE, Flag
+from rrl_batch.errors import RunError
+from rrl_batch.models.folder import ModelCard
+from rrl_batch.storage.commit import fingerprint
+from rrl_batch.storage.manifest import Manifest, Receipt, commit, finished
+from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, with_positions, write_hats_metadata
+from rrl_batch.survey.read import Survey, SurveyPartition
+
+
+def write_partition(
+    rows: Iterable[pd.DataFrame],
+    target: SurveyPartition,
+    root: Path,
+    model: str,
+    description: str,
+) -> Receipt:
+    """Write the catalogue's rows of one partition of the survey, unless they are there already.
+
+    Parameters
+    ----------
+    rows : iterable of pandas.DataFrame
+        Columns of the catalogue contract, a frame a batch of stars.
+    target : SurveyPartition
+        The partition that they come from.
+    root : pathlib.Path
+        Folder of the catalogue.
+    model : str
+        Fingerprint of the model.
+    description : str
+        What the catalogue is, in one line.
+
+    Returns
+    -------
+    Receipt
+        Its counts are of stars: `predicted`, and one per flag.
+
+    Raises
+    ------
+    RunError
+        If a star was lost on the way.
+    """
+    mark = fingerprint(target.fingerprint, model, __version__)
+    receipt = finished(root, target.pixel.path, mark)
+    if receipt:
+        return receipt  # the rows are lazy: nothing has been read for them
+    table = with_positions(pd.concat(rows, ignore_index=True))
+    if len(table) != target.rows:
+        raise RunError(
+            f"{len(table)} rows came of the {target.rows} stars of {target.pixel.path}; nothing "
+            f"was written for them."
+        )
+    arrow = CATALOGUE.conform(pa.Table.from_pandas(table, preserve_index=False), "catalogue")
+    index = pa.field(SPATIAL_INDEX, pa.int64())
+    arrow = arrow.add_column(0, index, pa.array(table[SPATIAL_INDEX]))
+    return commit(root, target.pixel.path, arrow, mark, _counts(table), description)
+
+
+def describe(survey: Survey, card: ModelCard) -> str:
+    """Say in one line what a catalogue is."""
+    kind = "SYNTHETIC, not a measurement: " if survey.synthetic or card.synthetic else ""
+    return (
+        f"{kind}[Fe/H] of RR Lyrae stars from their light curves ({card.architecture} ensemble, "
+        f"scale {card.scale}), rrl_batch {__version__}"
+    )
+
+
+def provenance(
+    survey: Survey, model: Path, card: ModelCard, made_from: dict[str, Any]
+) -> dict[str, Any]:
+    """Return where a catalogue comes from, for its manifest."""
+    return {
+        "description": describe(survey, card),
+        "synthetic": survey.synthetic or card.synthetic,
+        "scale": card.scale,
+        "survey": {"path": str(survey.path), "stars": survey.rows, **survey.provenance},
+        "model": {
+            "path": str(model),
+            "architecture": card.architecture,
+            "members": len(card.members),
+            "preprocess": card.preprocess.model_dump(),
+            "out_of_fold": card.metrics["network"],
+        },
+        "made_from": made_from,
+    }
+
+
+def finish_catalogue(
+    root: Path, pixels: list[Pixel], receipts: list[Receipt], provenance: dict[str, Any]
+) -> Manifest:
+    """Write the HATS metadata and the manifest, last."""
+    rows = sum(receipt.rows for receipt in receipts)
+    write_hats_metadata(root, pixels, rows, provenance["description"])
+    manifest = Manifest("catalogue", rows, provenance, receipts)
+    manifest.write(root)
+    return manifest
+
+
+def _counts(table: pd.DataFrame) -> dict[str, int]:
+    flags = table["flags"].to_numpy(np.int32)
+    counts = {str(flag.name): int(np.count_nonzero(flags & np.int32(flag))) for flag in Flag}
+    return {"predicted": int(table["feh"].notna().sum())} | counts

@@ -1,0 +1,279 @@
+"""The commands; each reads its arguments, connects to a cluster and calls the pipeline."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rrl_batch import __version__
+from rrl_batch.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from distributed import Client
+
+    from rrl_batch.job import ClusterSection, Job
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words of the command line; those of the process if not given.
+
+    Returns
+    -------
+    int
+        0 if all went well, 1 for a failure, 2 for a mistake of the user's.
+    """
+    options = _parser().parse_args(arguments)
+    logging.getLogger("rrl_batch").addHandler(logging.StreamHandler())
+    try:
+        return int(options.command(options) or 0)
+    except UserError as error:
+        print(f"rrl-batch: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        print(f"rrl-batch: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rrl-batch: stopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if options.traceback:
+            raise
+        kind = type(error).__name__
+        print(f"rrl-batch: failed ({kind}: {error}); --traceback shows where.", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rrl-batch",
+        description="Metallicities of RR Lyrae stars from their light curves, for whole surveys.",
+    )
+    parser.add_argument("--version", action="version", version=f"rrl-batch {__version__}")
+    parser.add_argument("--traceback", action="store_true", help="show where a failure happened")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    simulate = commands.add_parser("simulate", help="simulate a survey and its true metallicities")
+    simulate.add_argument("out", type=Path, help="folder: gets survey/ and labels.parquet")
+    simulate.add_argument("--stars", type=int, required=True, help="number of stars")
+    simulate.add_argument("--seed", type=int, default=0, help="the same seed, the same survey")
+    _add_cluster(simulate)
+    simulate.set_defaults(command=_simulate)
+
+    ingest = commands.add_parser("ingest", help="make a survey of epoch photometry")
+    sources = ingest.add_subparsers(required=True, metavar="SOURCE")
+    files = sources.add_parser("files", help="local tables: Parquet, CSV, VOTable or ECSV")
+    files.add_argument("photometry", type=Path, help="long table of transits, or a folder of them")
+    files.add_argument("--stars", type=Path, required=True, help="star table, one row a star")
+    files.add_argument("--out", type=Path, required=True, help="folder of the survey")
+    _add_cluster(files)
+    files.set_defaults(command=_ingest_files)
+
+    for name, command, text in (
+        ("run", _run, "run a whole job: train, predict, verify, evaluate"),
+        ("train", _train, "train the model of a job"),
+    ):
+        job = commands.add_parser(name, help=text)
+        job.add_argument("job", type=Path, help="job file (TOML)")
+        job.add_argument(
+            "--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
+            help="override an option of the job file; may be repeated",
+        )  # fmt: skip
+        job.add_argument("--scheduler", help="address of a running Dask scheduler")
+        job.set_defaults(command=command)
+
+    predict = commands.add_parser("predict", help="write the catalogue of a survey")
+    predict.add_argument("--model", type=Path, required=True, help="folder of the model")
+    predict.add_argument("--survey", type=Path, required=True, help="folder of the survey")
+    predict.add_argument("--out", type=Path, required=True, help="folder of the catalogue")
+    _add_cluster(predict)
+    predict.set_defaults(command=_predict)
+
+    evaluate = commands.add_parser("evaluate", help="compare a catalogue with labels")
+    evaluate.add_argument("--catalogue", type=Path, required=True, help="folder of the catalogue")
+    evaluate.add_argument("--labels", type=Path, required=True, help="table of labels")
+    evaluate.add_argument("--scale", help="metallicity scale, where the labels are on several")
+    evaluate.add_argument("--out", type=Path, required=True, help="folder of metrics and figures")
+    evaluate.set_defaults(command=_evaluate)
+
+    verify = commands.add_parser("verify", help="check that a catalogue is whole")
+    verify.add_argument("catalogue", type=Path, help="folder of the catalogue")
+    verify.set_defaults(command=_verify)
+
+    export = commands.add_parser("export", help="write a catalogue as one file")
+    export.add_argument("catalogue", type=Path, help="folder of the catalogue")
+    export.add_argument("file", type=Path, help="NAME.fits, .vot, .csv or .parquet")
+    export.set_defaults(command=_export)
+    return parser
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--scheduler", help="address of a running Dask scheduler")
+    where.add_argument(
+        "--workers", type=int, help="processes on this machine; one a core if not given"
+    )
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from rrl_batch import flow
+    from rrl_batch.job import make_job
+
+    section = make_job(
+        {"simulate": {"stars": options.stars, "seed": options.seed}}, "simulate"
+    ).simulate
+    assert section is not None  # noqa: S101 -- given in the line above
+    survey, labels = options.out / "survey", options.out / "labels.parquet"
+    with _cluster(options) as client:
+        manifest = flow.simulate(client, section.stars, section.seed, survey, labels)
+    print(f"survey     {survey}: {manifest.rows:,} SYNTHETIC stars\nlabels     {labels}")
+
+
+def _ingest_files(options: argparse.Namespace) -> None:
+    from rrl_batch import flow
+
+    with _cluster(options) as client:
+        manifest = flow.ingest_files(client, options.photometry, options.stars, options.out)
+    print(manifest.provenance["transits"]["summary"])
+    print(f"survey     {options.out}: {manifest.rows:,} stars")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from rrl_batch import flow
+
+    job = _read_job(options, "survey", "labels", "model", "catalogue", "evaluation")
+    paths = job.paths()
+    with _connect(job.cluster) as client:
+        if job.simulate:
+            simulated = job.simulate
+            flow.simulate(client, simulated.stars, simulated.seed, paths["survey"], paths["labels"])
+        _train_model(client, job)
+        _write_catalogue(client, paths["survey"], paths["model"], paths["catalogue"])
+    faults = _print_verification(paths["catalogue"])
+    _print_evaluation(paths["catalogue"], paths["labels"], job.labels.scale, paths["evaluation"])
+    return faults
+
+
+def _train(options: argparse.Namespace) -> None:
+    job = _read_job(options, "survey", "labels", "model")
+    with _connect(job.cluster) as client:
+        _train_model(client, job)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    with _cluster(options) as client:
+        _write_catalogue(client, options.survey, options.model, options.out)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    _print_evaluation(options.catalogue, options.labels, options.scale, options.out)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    return _print_verification(options.catalogue)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from rrl_batch.catalogue.export import export
+
+    rows = export(options.catalogue, options.file)
+    print(f"export     {options.file}: {rows:,} stars")
+
+
+def _read_job(options: argparse.Namespace, *needed: str) -> "Job":
+    """Read the job file of a command and check that the paths it needs are named."""
+    from rrl_batch.job import read_job
+    from rrl_batch.models.registry import check
+
+    settings = list(options.settings)
+    if options.scheduler:
+        settings += ["cluster.kind=address", f"cluster.address={options.scheduler}"]
+    job = read_job(options.job, settings)
+    job.require(*needed)
+    check(job.model.architecture)
+    return job
+
+
+@contextmanager
+def _cluster(options: argparse.Namespace) -> "Iterator[Client]":
+    """Yield a client of the cluster that a command without a job file runs on."""
+    from rrl_batch.job import make_job
+
+    section: dict[str, Any] = {"workers": options.workers}
+    if options.scheduler:
+        section = {"kind": "address", "address": options.scheduler}
+    with _connect(make_job({"cluster": section}, "command line").cluster) as client:
+        yield client
+
+
+@contextmanager
+def _connect(section: "ClusterSection") -> "Iterator[Client]":
+    from rrl_batch.cluster.connect import connect
+
+    with connect(section) as client:
+        print(f"dashboard  {client.dashboard_link}", flush=True)
+        yield client
+
+
+def _train_model(client: "Client", job: "Job") -> None:
+    from rrl_batch import flow
+    from rrl_batch.sources.tables import read_labels
+    from rrl_batch.survey.read import open_survey
+
+    paths = job.paths()
+    labels = read_labels(paths["labels"], job.labels.scale)
+    card = flow.train(client, open_survey(paths["survey"]), labels, paths["model"], job)
+    network, baseline = card.metrics["network"], card.metrics["baseline"]
+    print(
+        f"model      {paths['model']}: {len(card.members)} x {card.architecture} on "
+        f"{network['n']:,} stars; out of fold RMSE {network['rmse']:.3f} dex, R2 "
+        f"{network['r2']:.3f} (baseline {baseline['rmse']:.3f}, {baseline['r2']:.3f})"
+    )
+
+
+def _write_catalogue(client: "Client", survey: Path, model: Path, out: Path) -> None:
+    from rrl_batch import flow
+    from rrl_batch.survey.read import open_survey
+
+    manifest = flow.predict(client, open_survey(survey), model, out)
+    predicted = sum(receipt.counts["predicted"] for receipt in manifest.partitions)
+    print(f"catalogue  {out}: {manifest.rows:,} stars, {predicted:,} with a metallicity")
+
+
+def _print_verification(catalogue: Path) -> int:
+    from rrl_batch.catalogue.verify import verify
+
+    found = verify(catalogue)
+    for fault in found.faults:
+        print(f"verify     {fault}")
+    if found.faults:
+        print(f"verify     {catalogue}: {len(found.faults)} faults; write it anew", file=sys.stderr)
+        return 1
+    print(
+        f"verify     {catalogue}: {found.rows:,} rows in {found.partitions} files, all as written"
+    )
+    return 0
+
+
+def _print_evaluation(catalogue: Path, labels: Path, scale: str | None, out: Path) -> None:
+    from rrl_batch.report.evaluate import evaluate
+
+    metrics = evaluate(catalogue, labels, scale, out)
+    for name in ("network", "baseline"):
+        scores = metrics[name]
+        figures = ", ".join(
+            f"{label} {scores[key]:.3f}"
+            for key, label in (("rmse", "RMSE"), ("mae", "MAE"), ("r2", "R2"))
+            if scores[key] is not None
+        )
+        print(f"evaluation {name:<8} on {scores['n']:,} stars: {figures}")
+    print(f"evaluation {out / 'index.html'}")

@@ -1,0 +1,1 @@
+"""Where the tasks run, and what the user sees of them."""

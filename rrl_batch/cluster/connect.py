@@ -1,0 +1,121 @@
+"""Connect to a Dask cluster: one of our own on this machine, or one that is running."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rrl_batch.errors import RunError, UserError
+from rrl_batch.job import ClusterSection
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_THREAD_SETTINGS = (
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+_CONNECT_TIMEOUT = "10 s"
+
+
+@contextmanager
+def connect(cluster: ClusterSection) -> Iterator["Client"]:
+    """Yield a client of the cluster that a job asks for; a local one ends with the block.
+
+    Workers run one task at a time, and its kernels use the threads that the worker owns, so that
+    processes times threads never exceed the cores.
+
+    Parameters
+    ----------
+    cluster : ClusterSection
+        Section of the job.
+
+    Raises
+    ------
+    UserError
+        If the scheduler's address is missing, or workers times threads exceed the cores.
+    RunError
+        If no scheduler answers at the address.
+    """
+    if cluster.kind == "address":
+        with _running(cluster) as client:
+            yield client
+    else:
+        with _local(cluster) as client:
+            yield client
+
+
+@contextmanager
+def _running(cluster: ClusterSection) -> Iterator["Client"]:
+    from distributed import Client
+
+    if not cluster.address:
+        raise UserError("The job's cluster is of kind 'address' but names no cluster.address.")
+    try:
+        client = Client(cluster.address, timeout=_CONNECT_TIMEOUT)
+    except (OSError, ValueError) as error:
+        raise RunError(f"No scheduler answers at {cluster.address}: {error}.") from None
+    with client:
+        yield client
+
+
+@contextmanager
+def _local(cluster: ClusterSection) -> Iterator["Client"]:
+    import dask
+    from dask.system import CPU_COUNT
+    from distributed import Client, LocalCluster
+
+    workers = cluster.workers or max(1, CPU_COUNT // cluster.threads_per_worker)
+    if workers * cluster.threads_per_worker > CPU_COUNT:
+        raise UserError(
+            f"{workers} workers of {cluster.threads_per_worker} threads are more than the "
+            f"{CPU_COUNT} cores of this machine; lower cluster.workers or "
+            f"cluster.threads_per_worker."
+        )
+    environment = dict.fromkeys(_THREAD_SETTINGS, str(cluster.threads_per_worker))
+    environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": keras_backend()}
+    settings = {
+        # set before the worker starts: numba, BLAS and TensorFlow read these as they load
+        "distributed.nanny.pre-spawn-environ": environment,
+        # kernels and training hold the interpreter for longer than Dask's default patience
+        "distributed.admin.tick.limit": "30 s",
+        "distributed.worker.multiprocessing-method": "spawn",
+    }
+    with (
+        dask.config.set(settings),
+        _quiet_about_ports(),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=cluster.memory_per_worker,
+            dashboard_address=cluster.dashboard_address,
+            host="127.0.0.1",
+            silence_logs=40,
+        ) as local,
+        Client(local) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _quiet_about_ports() -> Iterator[None]:
+    """Let the dashboard take another port without a warning: the address is printed anyway."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*Port .* is already in use", UserWarning)
+        yield
+
+
+def keras_backend() -> str:
+    """Return the name of Keras's backend: the user's choice, else TensorFlow."""
+    return os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
+def training_resources(client: "Client") -> dict[str, float]:
+    """Return what a training task asks for: a GPU if a worker declares one, else nothing."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return {"GPU": 1} if any(worker["resources"].get("GPU", 0) >= 1 for worker in workers) else {}

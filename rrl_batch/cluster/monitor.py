@@ -1,0 +1,99 @@
+"""Progress: a line per stage, with how much is done, how fast, and the time that is left."""
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+T = TypeVar("T")
+
+_TOPIC = "rrl-batch-progress"
+_LINE = (
+    "{desc:<10} {n:,.0f} of {total:,.0f}{unit}  {percentage:3.0f} %  {rate_fmt}  "
+    "{elapsed} + {remaining} left"
+)
+_POLL_SECONDS = 0.5
+_LOG_SECONDS = 10.0
+
+
+def report(done: float) -> None:
+    """Tell the client, from within a task, how far the task is."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    worker.log_event(_TOPIC, {"task": str(worker.get_current_task()), "done": done})
+
+
+def gather(
+    client: "Client",
+    futures: "Sequence[Future]",
+    *,
+    stage: str,
+    unit: str,
+    planned: Sequence[float],
+    amount: Callable[[T], float] | None = None,
+) -> list[T]:
+    """Wait for tasks and return their results in order, showing how far they are.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster's client.
+    futures : sequence of Future
+        The tasks.
+    stage : str
+        What is being done, for the line shown, e.g. "predict".
+    unit : str
+        What is counted, e.g. "stars".
+    planned : sequence of float
+        How many units each task is, at most.
+    amount : callable, optional
+        How many units a result was in the end, where it may be fewer.
+
+    Raises
+    ------
+    Exception
+        What the first task to fail has raised; the others are cancelled.
+    """
+    from distributed import wait
+
+    running: dict[str, float] = {}
+
+    def listen(event: "tuple[float, dict[str, float]]") -> None:
+        running[str(event[1]["task"])] = event[1]["done"]
+
+    client.subscribe_topic(_TOPIC, listen)
+    expected = {future.key: float(units) for future, units in zip(futures, planned, strict=True)}
+    waiting, finished = set(futures), 0.0
+    bar = tqdm(
+        desc=stage,
+        unit=f" {unit}",
+        total=sum(expected.values()),
+        bar_format=_LINE,
+        file=sys.stderr,
+        mininterval=_POLL_SECONDS if sys.stderr.isatty() else _LOG_SECONDS,
+    )
+    try:
+        while waiting:
+            with suppress(TimeoutError):
+                wait(waiting, timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
+            for future in [f for f in waiting if f.done()]:
+                waiting.remove(future)
+                result = future.result()
+                if amount is not None:
+                    expected[future.key] = amount(result)
+                finished += expected[future.key]
+            bar.total = sum(expected.values())
+            bar.update(finished + sum(running.get(f.key, 0.0) for f in waiting) - bar.n)
+        bar.refresh()
+        results: list[T] = client.gather(list(futures))
+    finally:
+        bar.close()
+        client.unsubscribe_topic(_TOPIC)
+        client.cancel(list(waiting))
+    return results

@@ -1,0 +1,1 @@
+"""Inference: the ensemble's prediction for every star, its error, and its flags."""

@@ -1,0 +1,101 @@
+"""The rows of the catalogue: a metallicity with its error, or flags that say why there is none."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rrl_batch.contracts import CATALOGUE, Flag
+from rrl_batch.contracts.flags import NO_METALLICITY
+from rrl_batch.inference.ensemble import Ensemble, cached_ensemble
+from rrl_batch.lightcurve.prepare import PreparedStars
+from rrl_batch.models.baseline import offset_from
+from rrl_batch.models.folder import Domain
+from rrl_batch.training.shards import Selection
+
+Floats = NDArray[np.float64]
+
+
+def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame:
+    """Return the catalogue's rows of some stars.
+
+    A star that the model was trained on gets the value of the member that has never seen it, so
+    that no label ever comes back as a prediction.
+
+    Parameters
+    ----------
+    stars : PreparedStars
+        Stars whose curves were prepared as the model's training set was.
+    model : pathlib.Path
+        Folder of the model.
+    fingerprint : str
+        Checksum of the model's card.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of the catalogue contract, one row a star, in the stars' order.
+    """
+    ensemble = cached_ensemble(model, fingerprint)
+    table = stars.table
+    flags = table["flags"].to_numpy(np.int32)
+    other_mode = ~table["best_classification"].isin(ensemble.card.modes).to_numpy()
+    flags = flags | np.where(other_mode, np.int32(Flag.OTHER_MODE), np.int32(0))
+    predictable = (flags & np.int32(NO_METALLICITY)) == 0
+    outside = predictable & ~_in_domain(table, ensemble.card.domain)
+    flags = flags | np.where(outside, np.int32(Flag.OUTSIDE_TRAINING_DOMAIN), np.int32(0))
+
+    members = np.full((len(table), len(ensemble.networks)), np.nan)
+    members[predictable] = ensemble.predict_members(stars.sequences[predictable])
+    fold = table["source_id"].map(ensemble.held_out_by).to_numpy(np.float64, na_value=np.nan)
+    mean = members.mean(axis=1)
+    feh = _unseen(members, mean, fold)
+    spread = members.std(axis=1, ddof=1)
+    error = np.hypot(ensemble.card.sigma, spread)
+    rows = table.assign(
+        feh=feh,
+        feh_error=error,
+        feh_model_error=spread,
+        feh_gru=mean,
+        feh_lo=feh - error,
+        feh_hi=feh + error,
+        feh_baseline=np.where(predictable, _baseline(table, ensemble, fold), np.nan),
+        flags=flags,
+    )
+    return rows[CATALOGUE.names]
+
+
+def _unseen(members: Floats, mean: Floats, fold: Floats) -> Floats:
+    """Return the ensemble's mean, or for a training star the member of its held-out fold."""
+    feh = mean.copy()
+    trained_on = np.flatnonzero(np.isfinite(fold))
+    feh[trained_on] = members[trained_on, fold[trained_on].astype(np.int64)]
+    return feh
+
+
+def _baseline(table: pd.DataFrame, ensemble: Ensemble, fold: Floats) -> Floats:
+    """Return the linear relation's values, cross-fitted for training stars as the network's are."""
+    values = np.full(len(table), np.nan)
+    mode = table["best_classification"].to_numpy()
+    relation_number = np.where(np.isfinite(fold), fold + 1, 0)
+    for name, relations in ensemble.card.baseline.items():
+        for number, relation in enumerate(relations):
+            rows = (mode == name) & (relation_number == number)
+            values[rows] = relation.predict(table["period"][rows], table["phi31"][rows])
+    return values
+
+
+def _in_domain(table: pd.DataFrame, domains: dict[str, Domain]) -> NDArray[np.bool_]:
+    """Return which stars are like those that the model was trained on."""
+    inside = pd.Series(False, index=table.index)
+    for mode, domain in domains.items():
+        offset = pd.Series(offset_from(domain.phi31_centre, table["phi31"]), table.index)
+        inside |= (
+            (table["best_classification"] == mode)
+            & table["period"].between(*domain.period)
+            & offset.between(*domain.phi31_offset)
+            & table["amplitude"].between(*domain.amplitude)
+            & Selection(**domain.selection).curve_is_good(table)
+        )
+    return inside.to_numpy()

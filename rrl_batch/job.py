@@ -1,0 +1,265 @@
+"""A job file: what to read, how to prepare it, what to train, what to write, and where to run.
+
+Every option is a field below, with its default, unit and meaning. A job file is TOML with these
+sections; ``--set section.key=value`` on the command line overrides it.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rrl_batch.errors import UserError
+
+
+class Section(BaseModel):
+    """A section of a job file; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SimulateSection(Section):
+    """A synthetic survey, made if the survey's folder does not hold one yet."""
+
+    stars: int = Field(gt=0, description="number of stars")
+    seed: int = Field(0, ge=0, description="seed: the same seed gives the same survey")
+
+
+class SurveySection(Section):
+    """The survey: light curves in partitioned Parquet."""
+
+    path: Path | None = Field(None, description="folder of the survey")
+
+
+class LabelsSection(Section):
+    """The metallicities to train on, and to compare the catalogue with."""
+
+    path: Path | None = Field(None, description="Parquet, CSV, VOTable or ECSV file of labels")
+    scale: str | None = Field(
+        None, description="metallicity scale to use; needed if the file holds several"
+    )
+
+
+class PreprocessSection(Section):
+    """From epochs to the input of the network (Eq. 3 of Monti et al. 2024)."""
+
+    dataset: Literal["preprocessed", "smoothed", "raw"] = Field(
+        "preprocessed",
+        description="preprocessed: smoothed, mean subtracted; smoothed: mean kept; "
+        "raw: the epochs themselves, padded and masked",
+    )
+    smoothing: Literal["robust", "scipy"] = Field(
+        "robust",
+        description="robust: periodic spline with guarded cross-validation; "
+        "scipy: the answer of scipy's make_smoothing_spline, as published",
+    )
+    points: int = Field(
+        64, ge=8, le=1024, description="time steps of a sequence; raw curves are cut at so many"
+    )
+
+
+class ModelSection(Section):
+    """The ensemble of networks."""
+
+    path: Path | None = Field(None, description="folder of the model")
+    architecture: str = Field("gru", description="kind of network, a name of the registry")
+
+
+class TrainingSection(Section):
+    """Which stars train, and how."""
+
+    modes: tuple[Literal["RRab", "RRc", "RRd"], ...] = Field(
+        ("RRab",), min_length=1, description="pulsation modes that the model is for"
+    )
+    min_epochs: int = Field(50, ge=5, description="fewest usable epochs of a training star")
+    max_phase_gap: float = Field(
+        1.0, gt=0, le=1, description="largest gap in phase of a training star, in cycles"
+    )
+    max_amplitude: float = Field(
+        1.4, gt=0, description="largest amplitude of a training star, in mag"
+    )
+    max_phi31_error: float = Field(
+        0.10, gt=0, description="largest error of phi31 of a training star, in rad"
+    )
+    max_feh_error: float = Field(
+        0.4, gt=0, description="largest error of a label, in dex; unknown errors pass"
+    )
+    folds: int = Field(5, ge=2, description="folds, each of which gives a member of the ensemble")
+    stop_fraction: float = Field(
+        0.15,
+        gt=0,
+        lt=0.5,
+        description="part of the training folds that is set aside to stop training early",
+    )
+    epochs: int = Field(400, ge=1, description="most passes over the training stars")
+    patience: int = Field(40, ge=1, description="passes without improvement before stopping")
+    batch_size: int = Field(256, ge=1, description="stars in a training step")
+    learning_rate: float = Field(0.01, gt=0, description="learning rate of Adam")
+    seed: int = Field(0, ge=0, description="seed of folds, initial weights and shuffling")
+
+
+class CatalogueSection(Section):
+    """The catalogue that is written."""
+
+    path: Path | None = Field(None, description="folder of the catalogue")
+
+
+class EvaluationSection(Section):
+    """The comparison of the catalogue with the labels."""
+
+    path: Path | None = Field(None, description="folder of metrics and figures")
+
+
+class ClusterSection(Section):
+    """Where the tasks run."""
+
+    kind: Literal["local", "address"] = Field(
+        "local", description="local: processes on this machine; address: a running scheduler"
+    )
+    address: str | None = Field(None, description="the scheduler's address, for kind 'address'")
+    workers: int | None = Field(
+        None, ge=1, description="processes of a local cluster; one a core if not given"
+    )
+    threads_per_worker: int = Field(
+        1, ge=1, description="threads that the kernels of one local process may use"
+    )
+    memory_per_worker: str = Field(
+        "auto", description="memory of a local process, e.g. '4 GiB'; auto shares the machine's"
+    )
+    dashboard_address: str = Field(
+        "127.0.0.1:8787",
+        description="where the dashboard listens; if the port is taken, at another",
+    )
+
+
+class Job(Section):
+    """A whole job."""
+
+    simulate: SimulateSection | None = None
+    survey: SurveySection = SurveySection()
+    labels: LabelsSection = LabelsSection()
+    preprocess: PreprocessSection = PreprocessSection()
+    model: ModelSection = ModelSection()
+    training: TrainingSection = TrainingSection()
+    catalogue: CatalogueSection = CatalogueSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    cluster: ClusterSection = ClusterSection()
+
+    def require(self, *sections: str) -> None:
+        """Check that the paths that a command needs are given.
+
+        Parameters
+        ----------
+        *sections : str
+            Sections with a path.
+
+        Raises
+        ------
+        UserError
+            If one of them has no path.
+        """
+        for name in sections:
+            if getattr(self, name).path is None:
+                raise UserError(
+                    f"The job names no {name}.path; add it to the section [{name}] of the job "
+                    f"file, or give --set {name}.path=…"
+                )
+
+    def paths(self) -> dict[str, Path]:
+        """Return the paths that are given, by section."""
+        sections = ("survey", "labels", "model", "catalogue", "evaluation")
+        paths = {name: getattr(self, name).path for name in sections}
+        return {name: path for name, path in paths.items() if path is not None}
+
+
+def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
+    """Read a job file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The TOML file.
+    overrides : sequence of str
+        Settings ``section.key=value`` that take precedence; the value is TOML, or else a string.
+
+    Returns
+    -------
+    Job
+        The job, all of it checked.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or a section, key or value is not one of a job.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"The job file {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"The job file {path} is not TOML: {error}") from None
+    for override in overrides:
+        _apply(content, override)
+    return make_job(content, str(path))
+
+
+def make_job(content: dict[str, Any], where: str) -> Job:
+    """Check the content of a job.
+
+    Parameters
+    ----------
+    content : dict
+        Sections and their keys.
+    where : str
+        Where it comes from, for messages.
+
+    Raises
+    ------
+    UserError
+        If a section, key or value is not one of a job.
+    """
+    try:
+        return Job.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_sentence(error)}") from None
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not (equals and dot and section and name):
+        raise UserError(
+            f"--set takes section.key=value, e.g. survey.path=work/gaia, not '{override}'."
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word, most often a path
+    table = content.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise UserError(f"The job file has a key '{section}' where a section [{section}] belongs.")
+    table[name] = value
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say what is wrong with the first of the faults."""
+    fault = error.errors()[0]
+    location = [str(part) for part in fault["loc"] if not isinstance(part, int)]
+    name = ".".join(location)
+    if fault["type"] == "extra_forbidden":
+        known = _known_names(location[:-1])
+        near = difflib.get_close_matches(location[-1], known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}."
+        return f"unknown {'key' if len(location) > 1 else 'section'} '{name}'; {hint}"
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"'{name}' = {fault['input']!r} is not valid: {message}."
+
+
+def _known_names(location: list[str]) -> list[str]:
+    if not location:
+        return list(Job.model_fields)
+    section = {"simulate": SimulateSection}.get(location[0])
+    return list((section or type(getattr(Job(), location[0]))).model_fields)

@@ -1,0 +1,172 @@
+"""The pipeline on a real cluster of processes: every star comes out, once, with its reasons."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from rrl_batch import flow
+from rrl_batch.catalogue.verify import read_catalogue, verify
+from rrl_batch.contracts import CATALOGUE, Flag
+from rrl_batch.contracts.flags import NO_METALLICITY
+from rrl_batch.errors import UserError
+from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard
+from rrl_batch.sources.tables import read_labels
+from rrl_batch.storage.commit import checksum
+from rrl_batch.storage.manifest import MANIFEST, Manifest
+from rrl_batch.survey.read import open_survey
+
+
+@pytest.fixture(scope="module")
+def stars(run):
+    return read_catalogue(run.catalogue)
+
+
+def files(root):
+    return {p: checksum(p) for p in sorted((root / "dataset").rglob("Npix=*.parquet"))}
+
+
+def test_every_star_of_the_survey_has_one_row(run, stars):
+    survey = pd.concat([b.stars for p in open_survey(run.survey).partitions for b in p.batches()])
+    assert stars["source_id"].is_unique
+    assert set(stars["source_id"]) == set(survey["source_id"])
+    assert list(stars.columns) == CATALOGUE.names
+    assert verify(run.catalogue).faults == []
+
+
+def test_a_missing_metallicity_has_a_flag_that_says_why(stars):
+    said_why = (stars["flags"] & int(NO_METALLICITY)) != 0
+    assert (stars["feh"].isna() == said_why).all()
+    other_mode = (stars["flags"] & int(Flag.OTHER_MODE)) != 0
+    assert (other_mode == (stars["best_classification"] != "RRab")).all()
+    assert stars["feh"].notna().sum() > 100
+
+
+def test_the_interval_is_the_total_error_about_the_value(stars, run):
+    known = stars.dropna(subset="feh")
+    card = ModelCard.read(run.model)
+    assert np.allclose(known["feh_hi"] - known["feh"], known["feh_error"], atol=1e-5)
+    assert np.allclose(known["feh"] - known["feh_lo"], known["feh_error"], atol=1e-5)
+    assert np.allclose(
+        known["feh_error"], np.hypot(card.sigma, known["feh_model_error"]), atol=1e-5
+    )
+
+
+def test_a_training_star_gets_the_member_that_never_saw_it(stars, run):
+    held_out = pd.read_parquet(run.model / OUT_OF_FOLD).set_index("source_id")
+    trained_on = stars[stars["source_id"].isin(held_out.index)].set_index("source_id")
+    expected = held_out.loc[trained_on.index]
+    assert len(trained_on) == len(held_out) > 50
+    assert np.allclose(trained_on["feh"], expected["predicted"], atol=1e-4)
+    assert np.allclose(trained_on["feh_baseline"], expected["baseline"], atol=1e-4)
+    assert not np.allclose(trained_on["feh"], trained_on["feh_gru"], atol=1e-4)
+    others = stars[~stars["source_id"].isin(held_out.index)].dropna(subset="feh")
+    assert np.allclose(others["feh"], others["feh_gru"], atol=1e-6)
+
+
+def test_what_is_simulated_says_so(run):
+    assert open_survey(run.survey).synthetic
+    assert ModelCard.read(run.model).synthetic
+    manifest = Manifest.read(run.catalogue)
+    assert manifest.provenance["synthetic"] is True
+    assert b"SYNTHETIC" in pq.read_schema(run.labels).metadata[b"description"]
+    for root in (run.survey, run.catalogue):
+        assert "SYNTHETIC" in (root / "hats.properties").read_text()
+        for file in files(root):
+            assert b"SYNTHETIC" in pq.read_schema(file).metadata[b"description"]
+
+
+def test_the_card_tells_what_became_of_every_label(run):
+    card = ModelCard.read(run.model)
+    counts = card.training["stars"]
+    assert counts["labels"] == len(read_labels(run.labels, None)) == 300
+    assert counts["not_in_survey"] == 0
+    assert (
+        counts["trained_on"]
+        == card.metrics["network"]["n"]
+        == len(pd.read_parquet(run.model / OUT_OF_FOLD))
+    )
+    left_out = counts["other_mode"] + counts["poor_curve"] + counts["uncertain_label"]
+    assert counts["labels"] == counts["trained_on"] + left_out
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # LSDB uses pandas options of old
+def test_lsdb_opens_survey_and_catalogue(run, stars):
+    import lsdb
+
+    catalogue = lsdb.open_catalog(run.catalogue).compute()
+    assert set(catalogue["source_id"]) == set(stars["source_id"])
+    assert catalogue.index.is_monotonic_increasing
+    assert len(lsdb.open_catalog(run.survey).compute()) == len(stars)
+
+
+def test_the_same_run_again_changes_nothing(client, run):
+    before = files(run.catalogue)
+    flow.predict(client, open_survey(run.survey), run.model, run.catalogue)
+    labels = read_labels(run.labels, None)
+    card = flow.train(client, open_survey(run.survey), labels, run.model, run.job)
+    assert files(run.catalogue) == before
+    assert card == ModelCard.read(run.model)
+
+
+def test_an_unfinished_run_goes_on_and_gives_the_same_files(client, run, tmp_path):
+    """As after a crash: no manifest, one partition gone, another with its old receipt."""
+    out = tmp_path / "catalogue"
+    shutil.copytree(run.catalogue, out)
+    (out / MANIFEST).unlink()
+    lost, *kept = files(out)
+    lost.unlink()
+    times = {file: file.stat().st_mtime_ns for file in kept}
+    flow.predict(client, open_survey(run.survey), run.model, out)
+    assert verify(out).faults == []
+    assert [checksum(f) for f in files(out)] == [checksum(f) for f in files(run.catalogue)]
+    assert {file: file.stat().st_mtime_ns for file in kept} == times
+
+
+def test_a_seed_makes_survey_and_training_repeatable(client, run, tmp_path):
+    flow.simulate(client, 300, 7, tmp_path / "survey", tmp_path / "labels.parquet")
+    assert list(files(tmp_path / "survey").values()) == list(files(run.survey).values())
+    labels = read_labels(run.labels, None)
+    flow.train(client, open_survey(tmp_path / "survey"), labels, tmp_path / "model", run.job)
+    again, first = (pd.read_parquet(m / OUT_OF_FOLD) for m in (tmp_path / "model", run.model))
+    assert np.allclose(again["predicted"], first["predicted"], atol=1e-5)
+
+
+def test_a_folder_of_another_job_is_refused(client, run, tmp_path):
+    shutil.copytree(run.catalogue, tmp_path / "catalogue")
+    other = tmp_path / "model"
+    shutil.copytree(run.model, other)
+    card = json.loads((other / CARD).read_text())
+    (other / CARD).write_text(json.dumps(card | {"scale": "another"}))
+    with pytest.raises(UserError, match=r"already holds a catalogue of another job .*: model"):
+        flow.predict(client, open_survey(run.survey), other, tmp_path / "catalogue")
+    assert verify(tmp_path / "catalogue").faults == []
+
+
+def test_labels_of_no_star_are_refused(client, run, tmp_path):
+    labels = read_labels(run.labels, None).assign(source_id=lambda t: t["source_id"] + 1)
+    with pytest.raises(UserError, match=r"None of the 300 labels is of a star in the survey"):
+        flow.train(client, open_survey(run.survey), labels, tmp_path / "model", run.job)
+
+
+def test_too_few_labelled_stars_are_refused_with_what_was_left_out(client, run, tmp_path):
+    labels = read_labels(run.labels, None).head(6)
+    with pytest.raises(UserError, match=r"too few for 2 folds.*other mode"):
+        flow.train(client, open_survey(run.survey), labels, tmp_path / "model", run.job)
+
+
+def test_any_folder_of_parquet_files_is_a_survey(client, run, tmp_path, stars):
+    """Rows in another order, in files that have nothing to do with the sky."""
+    tables = [b.to_arrow() for p in open_survey(run.survey).partitions for b in p.batches()]
+    everything = pd.concat([t.to_pandas() for t in tables]).sample(frac=1, random_state=1)
+    folder = tmp_path / "foreign"
+    folder.mkdir()
+    for number, piece in enumerate(np.array_split(np.arange(len(everything)), 3)):
+        everything.iloc[piece].to_parquet(folder / f"{number}.parquet", row_group_size=40)
+    out = tmp_path / "catalogue"
+    flow.predict(client, open_survey(folder), run.model, out)
+    assert verify(out).faults == []
+    pd.testing.assert_frame_equal(read_catalogue(out), stars)
