@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "rrl_batch"
 LAYERS = [
     "errors", "contracts", "storage", "lightcurve", "survey", "sources", "models", "training",
     "inference", "catalogue", "report", "job", "cluster", "flow", "cli",
+    "__main__",
 ]  # fmt: skip
 
 

@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
+
+from rrl_batch.errors import RunError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -59,6 +61,8 @@ def gather(
     ------
     Exception
         What the first task to fail has raised; the others are cancelled.
+    RunError
+        If workers died of a task.
     """
     from distributed import wait
 
@@ -84,7 +88,7 @@ def gather(
                 wait(waiting, timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
             for future in [f for f in waiting if f.done()]:
                 waiting.remove(future)
-                result = future.result()
+                result = _result(future, stage)
                 if amount is not None:
                     expected[future.key] = amount(result)
                 finished += expected[future.key]
@@ -97,3 +101,17 @@ def gather(
         client.unsubscribe_topic(_TOPIC)
         client.cancel(list(waiting))
     return results
+
+
+def _result(future: "Future", stage: str) -> Any:
+    """Return a task's result; say in a sentence that it has killed its workers."""
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise RunError(
+            f"{stage}: the task {error.task} was given up after {error.allowed_failures + 1} of "
+            f"the workers that ran it had died, most likely for lack of memory; give each worker "
+            f"more (cluster.memory_per_worker, or fewer cluster.workers) and run again."
+        ) from None

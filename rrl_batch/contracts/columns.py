@@ -19,7 +19,7 @@ class Column:
     type : pyarrow.DataType
         Arrow type on disk.
     unit : str or None
-        Unit in the VOUnit syntax; None for a quantity without one.
+        Unit in the VOUnit syntax, and 'dex', which it lacks; None for a quantity without one.
     ucd : str
         IVOA Unified Content Descriptor (UCD1+).
     description : str

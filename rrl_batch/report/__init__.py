@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The comparison of a catalogue with labels: figures of merit, figures, and a page."""

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Where stars and transits come from: local files and the simulator."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rrl_batch.errors import RunError
+from rrl_batch.errors import RunError, UserError
 
 
 @contextmanager
@@ -66,7 +66,15 @@ def checksum(path: Path) -> str:
 
 
 def content_mark(path: Path) -> str:
-    """Return a fingerprint of the content of a file, or of all files in a folder."""
+    """Return a fingerprint of the content of a file, or of all files in a folder.
+
+    Raises
+    ------
+    UserError
+        If there is nothing of that name.
+    """
+    if not path.exists():
+        raise UserError(f"There is no file {path}.")
     if not path.is_dir():
         return checksum(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The survey on disk: written along the sky, read as batches of light curves."""

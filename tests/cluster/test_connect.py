@@ -1,0 +1,111 @@
+import os
+import time
+
+import pytest
+from distributed import LocalCluster
+
+from rrl_batch.cluster.connect import connect, training_resources
+from rrl_batch.cluster.monitor import gather, report
+from rrl_batch.errors import RunError, UserError
+from rrl_batch.job import ClusterSection
+
+
+def numba_threads():
+    import numba
+
+    return numba.get_num_threads(), os.environ["TF_NUM_INTRAOP_THREADS"]
+
+
+def test_workers_are_processes_that_own_their_threads(client):
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    assert len(workers) == 2
+    assert all(worker["nthreads"] == 1 for worker in workers)
+    pids = client.run(os.getpid).values()
+    assert len({*pids, os.getpid()}) == 3
+    assert set(client.run(numba_threads).values()) == {(1, "1")}
+
+
+def test_everything_listens_on_loopback_only(client):
+    addresses = [client.scheduler.address, *client.scheduler_info(n_workers=-1)["workers"]]
+    assert all("//127.0.0.1:" in address for address in addresses)
+    assert "//127.0.0.1:" in client.dashboard_link
+
+
+def test_more_threads_than_cores_are_refused():
+    section = ClusterSection(workers=3, threads_per_worker=1000)
+    with pytest.raises(UserError, match=r"3 workers of 1000 threads are more than the \d+ cores"):
+        next(connect(section).gen)
+
+
+def test_a_scheduler_that_does_not_answer_is_a_sentence(monkeypatch):
+    monkeypatch.setattr("rrl_batch.cluster.connect._CONNECT_TIMEOUT", "1 s")
+    section = ClusterSection(kind="address", address="tcp://127.0.0.1:9")
+    with pytest.raises(RunError, match=r"No scheduler answers at tcp://127\.0\.0\.1:9"):
+        next(connect(section).gen)
+
+
+def test_a_kind_of_cluster_without_its_address_is_refused():
+    with pytest.raises(UserError, match=r"names no cluster\.address"):
+        next(connect(ClusterSection(kind="address")).gen)
+
+
+def which_worker(_):
+    from distributed import get_worker
+
+    return get_worker().address
+
+
+def test_training_goes_to_the_workers_that_declare_a_gpu(client):
+    assert training_resources(client) == {}  # none does here
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, resources={"GPU": 1},
+            dashboard_address=None,
+        ) as cluster,
+        connect(ClusterSection(kind="address", address=cluster.scheduler_address)) as other,
+    ):  # fmt: skip
+        wanted = training_resources(other)
+        assert wanted == {"GPU": 1}
+        with_gpu = next(iter(other.scheduler_info(n_workers=-1)["workers"]))
+        futures = other.map(which_worker, range(4), resources=wanted, pure=False)
+        assert set(other.gather(futures)) == {with_gpu}
+
+
+def work(n):
+    for done in range(n):
+        report(done + 1)
+        time.sleep(0.02)
+    return n
+
+
+def test_progress_adds_up_and_results_keep_their_order(client, capsys):
+    futures = client.map(work, [30, 10, 20], pure=False)
+    found = gather(
+        client, futures, stage="train", unit="epochs", planned=[40, 40, 40], amount=float
+    )
+    assert found == [30, 10, 20]
+    last = capsys.readouterr().err.split("\r")[-1]
+    assert last.startswith("train      60 of 60 epochs  100 %")
+
+
+def fail(n):
+    if n == 1:
+        raise UserError("Star 7 is odd; remove it.")
+    time.sleep(0.1)
+
+
+def test_the_first_fault_of_a_task_comes_back_as_it_was(client):
+    futures = client.map(fail, range(3), pure=False)
+    with pytest.raises(UserError, match="Star 7 is odd"):
+        gather(client, futures, stage="predict", unit="stars", planned=[1, 1, 1])
+
+
+def die(_):
+    os._exit(1)
+
+
+def test_workers_that_die_of_a_task_are_a_sentence(client):
+    futures = client.map(die, [0], pure=False, allow_other_workers=False)
+    with pytest.raises(RunError, match=r"predict: .* worker"):
+        gather(client, futures, stage="predict", unit="stars", planned=[1])
+    client.wait_for_workers(2, timeout=60)

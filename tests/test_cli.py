@@ -1,0 +1,135 @@
+"""The commands as a user types them, most of all with mistakes."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rrl_batch.cli import main
+from rrl_batch.storage.manifest import Manifest
+
+
+def fails(capsys, *words, code=2):
+    """Run a command that is to fail, and return its one sentence."""
+    assert main([str(w) for w in words]) == code
+    sentence = capsys.readouterr().err
+    assert sentence.startswith("rrl-batch: ")
+    assert sentence.count("\n") == 1
+    assert "Traceback" not in sentence
+    return sentence
+
+
+def job_file(tmp_path: Path, text: str = "") -> Path:
+    path = tmp_path / "job.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_missing_file_is_named(capsys, tmp_path):
+    stars = tmp_path / "stars.csv"
+    stars.write_text("source_id,ra,dec,best_classification,period\n1,10,10,RRab,0.5\n")
+    missing = tmp_path / "nothing.parquet"
+    out = tmp_path / "survey"
+    sentence = fails(capsys, "ingest", "files", missing, "--stars", stars, "--out", out)
+    assert f"There is no file {missing}" in sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["verify", "NO"], "NO holds no dataset: there is no manifest.json."),
+        (["evaluate", "--catalogue", "NO", "--labels", "L", "--out", "E"], "NO holds no dataset"),
+        (["export", "NO", "c.fits"], "NO holds no dataset"),
+        (["run", "NO.toml"], "The job file NO.toml cannot be read: No such file or directory."),
+        (["simulate", "OUT", "--stars", "0"], "'simulate.stars' = 0 is not valid"),
+    ],
+)
+def test_mistakes_that_need_no_cluster_are_one_sentence(
+    capsys, tmp_path, monkeypatch, words, expected
+):
+    monkeypatch.chdir(tmp_path)
+    assert expected in fails(capsys, *words)
+
+
+def test_a_job_without_a_needed_path_says_which(capsys, tmp_path):
+    sentence = fails(capsys, "train", job_file(tmp_path), "--set", "survey.path=s")
+    assert "The job names no labels.path" in sentence
+
+
+def test_an_unknown_architecture_is_refused_before_anything_runs(capsys, tmp_path):
+    job = job_file(tmp_path, "[model]\narchitecture = 'grv'\n")
+    settings = [f"--set={section}.path=x" for section in ("survey", "labels", "model")]
+    assert "did you mean 'gru'?" in fails(capsys, "train", job, *settings)
+
+
+def test_an_unexpected_failure_is_a_sentence_too(capsys, monkeypatch, tmp_path):
+    def fail(_):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("rrl_batch.catalogue.verify.verify", fail)
+    sentence = fails(capsys, "verify", tmp_path, code=1)
+    assert "failed (ZeroDivisionError: by zero); --traceback shows where." in sentence
+    with pytest.raises(ZeroDivisionError):
+        main(["--traceback", "verify", str(tmp_path)])
+
+
+def test_verify_evaluate_and_export_on_a_catalogue(capsys, run, tmp_path):
+    assert main(["verify", str(run.catalogue)]) == 0
+    assert "300 rows" in capsys.readouterr().out
+    words = ["--catalogue", str(run.catalogue), "--labels", str(run.labels)]
+    assert main(["evaluate", *words, "--out", str(tmp_path / "evaluation")]) == 0
+    metrics = json.loads((tmp_path / "evaluation/metrics.json").read_text())
+    assert metrics["network"]["n"] == metrics["baseline"]["n"] > 100
+    assert metrics["synthetic"] is True
+    assert main(["export", str(run.catalogue), str(tmp_path / "c.csv")]) == 0
+    assert len(pd.read_csv(tmp_path / "c.csv")) == 300
+
+
+def test_a_damaged_catalogue_fails_verification(capsys, run, tmp_path):
+    import shutil
+
+    out = tmp_path / "catalogue"
+    shutil.copytree(run.catalogue, out)
+    victim = next((out / "dataset").rglob("Npix=*.parquet"))
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    assert main(["verify", str(out)]) == 1
+    printed = capsys.readouterr()
+    assert "has changed since it was written" in printed.out
+
+
+def test_the_whole_line_on_real_stars(shared_data, tmp_path):
+    """The README's commands in a process of their own: 3,463 stars in, 3,463 rows out."""
+
+    def rrl_batch(*words):
+        command = [sys.executable, "-m", "rrl_batch", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    gaia, dekany = shared_data / "gaia_dr3", shared_data / "dekany2022"
+    for photometry, stars, out in (
+        (gaia / "epoch_photometry.parquet", gaia / "stars.parquet", "gaia"),
+        (dekany / "photometry.parquet", dekany / "stars.parquet", "dekany"),
+    ):
+        rrl_batch("ingest", "files", photometry, "--stars", stars, "--out", out)
+    settings = ["survey.path=dekany", f"labels.path={dekany / 'labels.parquet'}"]
+    settings += ["labels.scale=dekany2022", "model.path=model"]
+    # fewer, shorter fits than the job file's: this test is about the line, not its figures
+    settings += ["training.folds=2", "training.epochs=4", "preprocess.points=16"]
+    job = Path(__file__).parents[1] / "jobs/real.toml"
+    printed = rrl_batch("train", job, *(f"--set={s}" for s in settings))
+    assert re.search(r"dashboard +http://127\.0\.0\.1:\d+/status", printed)
+    rrl_batch("predict", "--model", "model", "--survey", "gaia", "--out", "catalogue")
+    assert "3,463 rows" in rrl_batch("verify", "catalogue")
+    labels = gaia / "labels.parquet"
+    rrl_batch("evaluate", "--catalogue", "catalogue", "--labels", labels,
+              "--scale", "dekany2022", "--out", "evaluation")  # fmt: skip
+    metrics = json.loads((tmp_path / "evaluation/metrics.json").read_text())
+    assert metrics["network"]["n"] == metrics["baseline"]["n"] > 100
+    assert Manifest.read(tmp_path / "catalogue").rows == 3463
