@@ -28,6 +28,7 @@ lint: setup
 	$(BIN)/mypy
 
 docs: setup
+	$(BIN)/python docs/reference.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[docs]'
 	$(BIN)/mkdocs build --strict

@@ -57,7 +57,7 @@ class PreprocessSection(Section):
         "scipy: the answer of scipy's make_smoothing_spline, as published",
     )
     points: int = Field(
-        64, ge=8, le=1024, description="time steps of a sequence; raw curves are cut at so many"
+        64, ge=8, le=1024, description="time steps of a sequence; a longer raw curve keeps so many, evenly spread"
     )
 
 

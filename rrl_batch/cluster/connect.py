@@ -78,7 +78,12 @@ def _local(cluster: ClusterSection) -> Iterator["Client"]:
             f"cluster.threads_per_worker."
         )
     environment = dict.fromkeys(_THREAD_SETTINGS, str(cluster.threads_per_worker))
-    environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": keras_backend()}
+    environment |= {
+        "KERAS_BACKEND": keras_backend(),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        # each member is a network of its own, which TensorFlow warns of as "retracing"
+        "DASK_LOGGING__TENSORFLOW": "error",
+    }
     settings = {
         # set before the worker starts: numba, BLAS and TensorFlow read these as they load
         "distributed.nanny.pre-spawn-environ": environment,

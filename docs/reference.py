@@ -1,0 +1,89 @@
+"""Write the reference pages from the code that they describe: `python docs/reference.py`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rrl_batch.contracts import CATALOGUE, LABELS, SURVEY, Contract, Flag
+from rrl_batch.contracts.flags import DESCRIPTIONS
+from rrl_batch.job import Job
+
+NOTE = "<!-- Written by docs/reference.py; edit the code that it describes instead. -->"
+
+
+def columns(contract: Contract) -> Iterator[str]:
+    yield "| column | type | unit | UCD | meaning |"
+    yield "|---|---|---|---|---|"
+    for c in contract.columns:
+        name = f"`{c.name}`" + ("" if c.required else " (optional)")
+        yield f"| {name} | {c.type} | {c.unit or ''} | {c.ucd} | {c.description} |"
+
+
+def options(section: Any) -> Iterator[str]:
+    yield "| key | default | meaning |"
+    yield "|---|---|---|"
+    for name, field in section.model_fields.items():
+        default = "needed" if field.is_required() else field.default
+        shown = "" if default is None else f"`{default}`" if default != "needed" else default
+        yield f"| `{name}` | {shown} | {field.description} |"
+
+
+def job_file() -> Iterator[str]:
+    yield "# The job file\n"
+    yield NOTE + "\n"
+    yield (
+        "A job file is TOML with the sections below; every key has a default, or is a path that only "
+        "some commands need. `--set section.key=value` on the command line takes precedence, and may "
+        "be repeated. An unknown key is refused, with the nearest known one.\n"
+    )
+    for name, field in Job.model_fields.items():
+        section: Any = field.annotation
+        if not hasattr(section, "model_fields"):  # a section that may be absent
+            section = section.__args__[0]
+        yield f"## [{name}]\n"
+        yield f"{section.__doc__.strip()}\n"
+        yield from options(section)
+        yield ""
+
+
+def catalogue() -> Iterator[str]:
+    yield "# The catalogue\n"
+    yield NOTE + "\n"
+    yield (
+        "A catalogue is a folder in the HATS layout (`lsdb.open_catalog` opens it), with a row for "
+        "every star of the survey. `manifest.json`, written last, names each file with its rows and "
+        "checksum, and says where the catalogue comes from; `rrl-batch verify` checks it. "
+        "`rrl-batch export` writes one file: FITS, VOTable, CSV or Parquet.\n"
+    )
+    yield "## Columns\n"
+    yield from columns(CATALOGUE)
+    yield (
+        "\nA star that the model was trained on gets in `feh` the value of the ensemble member that "
+        "has never seen it, so that a comparison with its label is honest; `feh_gru` is the mean of all "
+        "members for every star. `feh_error` is one figure for the model, from its out-of-fold "
+        "errors, combined with the spread of the members: it does not grow with a star's noise as it "
+        "should. The files have a column `_healpix_29` besides, the spatial index of HATS.\n"
+    )
+    yield "## Flags\n"
+    yield "| bit | value | name | meaning |"
+    yield "|---|---|---|---|"
+    for flag in Flag:
+        yield f"| {flag.bit_length() - 1} | {flag.value} | {flag.name} | {DESCRIPTIONS[flag]} |"
+    yield "\n## The survey that it is made from\n"
+    yield "Any folder of Parquet files with these columns is a survey; other columns are ignored.\n"
+    yield from columns(SURVEY)
+    yield "\n## Labels\n"
+    yield "A table of metallicities (Parquet, CSV, VOTable or ECSV).\n"
+    yield from columns(LABELS)
+
+
+PAGES = {"job_file.md": job_file, "catalogue.md": catalogue}
+
+
+def page(name: str) -> str:
+    return "\n".join(PAGES[name]()).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    for file_name in PAGES:
+        (Path(__file__).parent / file_name).write_text(page(file_name))
