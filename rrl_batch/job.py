@@ -57,7 +57,10 @@ class PreprocessSection(Section):
         "scipy: the answer of scipy's make_smoothing_spline, as published",
     )
     points: int = Field(
-        64, ge=8, le=1024, description="time steps of a sequence; a longer raw curve keeps so many, evenly spread"
+        64,
+        ge=8,
+        le=1024,
+        description="time steps of a sequence; a longer raw curve keeps so many, evenly spread",
     )
 
 

@@ -1,16 +1,14 @@
 """Ensembles of recurrent networks, evaluated by one kernel instead of one network at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rrl_batch.inference.recurrent_kernel import (
-    GRU_INPUT,
-    GRU_STATE,
     LANES,
     RUN,
     SIGMOID,
@@ -123,3 +121,118 @@ def can_fuse(network: "keras.Model") -> bool:
         _is_recurrent(layer) and layer.return_sequences == (number < last)
         for number, layer in enumerate(layers[:-1])
     )
+
+
+def _stack(network: "keras.Model") -> "list[keras.layers.Layer]":
+    """Return the layers one after the other, without dropout; none if they form no chain."""
+    from keras import Sequential
+    from keras.layers import Dropout, InputLayer
+
+    chained = network.built if type(network) is Sequential else _is_chain(network)
+    passive = (Dropout, InputLayer)
+    return [layer for layer in network.layers if chained and type(layer) not in passive]
+
+
+def _is_chain(network: "keras.Model") -> bool:
+    """Return whether the only input of each layer is the output of the one before it."""
+    inputs = getattr(network, "inputs", [])  # a subclassed model has none
+    if len(inputs) != 1 or len(network.outputs) != 1:
+        return False
+    tensor = inputs[0]
+    for layer in network.layers[1:]:
+        if layer.input is not tensor:
+            return False
+        tensor = layer.output
+    return tensor is network.outputs[0]
+
+
+def _directions(layer: "keras.layers.Layer") -> "list[keras.layers.RNN]":
+    """Return a recurrent layer, or the forward and the backward one of a bidirectional layer."""
+    from keras.layers import Bidirectional
+
+    return [layer.forward_layer, layer.backward_layer] if type(layer) is Bidirectional else [layer]
+
+
+def _is_recurrent(layer: "keras.layers.Layer") -> bool:
+    if getattr(layer, "merge_mode", "concat") != "concat":
+        return False
+    return all(
+        _is_default(direction) and direction.go_backwards == bool(number)
+        for number, direction in enumerate(_directions(layer))
+    )
+
+
+def _is_default(layer: "keras.layers.Layer") -> bool:
+    from keras import activations
+    from keras.layers import GRU, LSTM
+
+    return (
+        type(layer) in (GRU, LSTM)
+        and layer.dtype_policy.name == "float32"
+        and layer.activation is activations.tanh
+        and layer.recurrent_activation is activations.sigmoid
+        and not layer.stateful
+        and not layer.return_state
+        and getattr(layer, "reset_after", True)
+    )
+
+
+def _is_output(layer: "keras.layers.Layer") -> bool:
+    from keras import activations
+    from keras.layers import Dense
+
+    return (
+        type(layer) is Dense
+        and layer.dtype_policy.name == "float32"
+        and layer.units == 1
+        and layer.activation is activations.linear
+    )
+
+
+def _pack(network: "keras.Model") -> tuple[NDArray[np.void], Float32Array]:
+    """Return the runs of a network, and its weights in the kernel's order."""
+    *recurrent, output = _stack(network)
+    n_inputs = network.inputs[0].shape[-1]
+    runs, parts, size = [], [], 0
+    for number, layer in enumerate(recurrent):
+        directions = _directions(layer)
+        width = sum(direction.units for direction in directions)
+        first_row = 0
+        for backward, direction in enumerate(directions):
+            units, is_lstm = direction.units, _is_lstm(direction)
+            runs.append((is_lstm, backward, number, n_inputs, units, width, first_row, size))
+            parts.append(_pack_run(direction.get_weights(), is_lstm))
+            first_row += units
+            size += parts[-1].size
+        n_inputs = width
+    kernel, *bias = output.get_weights()
+    parts += [kernel[:, 0], *bias] if bias else [kernel[:, 0], np.zeros(1)]
+    return np.array(runs, RUN), np.concatenate(parts).astype(np.float32)
+
+
+def _is_lstm(layer: "keras.layers.RNN") -> bool:
+    from keras.layers import LSTM
+
+    return type(layer) is LSTM
+
+
+def _pack_run(weights: list[Float32Array], is_lstm: bool) -> NDArray[np.float64]:
+    """Return the weights of one layer in one direction, unit after unit, as `RUN` describes them.
+
+    Keras keeps kernel, recurrent kernel and biases with the gates one after the other, i, f, c, o
+    or z, r and candidate; a GRU has biases of the inputs and of the states.
+    """
+    scale = np.array([SIGMOID, SIGMOID, TANH, SIGMOID][: 4 if is_lstm else 3])[:, None]
+    n_units = len(weights[1])
+    # inputs or states, gates, units
+    kernel, recurrent, *biases = (
+        scale * array.astype(np.float64).reshape(-1, len(scale), n_units) for array in weights
+    )
+    bias = biases[0] if biases else np.zeros((1 if is_lstm else 2, len(scale), n_units))
+    if is_lstm:
+        sums = bias[0]
+    else:
+        of_input, of_state = bias
+        sums = np.stack([*(of_input + of_state)[:2], of_input[2], of_state[2]])
+    by_unit = [sums, kernel.reshape(-1, n_units), recurrent.reshape(-1, n_units)]
+    return np.concatenate(by_unit).T.ravel()

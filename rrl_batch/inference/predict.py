@@ -46,7 +46,7 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
     outside = predictable & ~_in_domain(table, ensemble.card.domain)
     flags = flags | np.where(outside, np.int32(Flag.OUTSIDE_TRAINING_DOMAIN), np.int32(0))
 
-    members = np.full((len(table), len(ensemble.networks)), np.nan)
+    members = np.full((len(table), len(ensemble.card.members)), np.nan)
     members[predictable] = ensemble.predict_members(stars.sequences[predictable])
     fold = table["source_id"].map(ensemble.held_out_by).to_numpy(np.float64, na_value=np.nan)
     mean = members.mean(axis=1)

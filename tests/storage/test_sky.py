@@ -166,7 +166,7 @@ def _write_survey(root: Path, stars: pd.DataFrame, max_rows: int) -> Manifest:
     stars, partitions = plan_partitions(stars, max_rows)
     stage_stars(root, stars, partitions)
     targets = [(number, piece.pixel) for number, piece in enumerate(partitions)]
-    receipts = [write_partition(target, root, _light_curves, "f") for target in targets]
+    receipts = [write_partition(target, root, _light_curves, "f", "a test") for target in targets]
     return finish_survey(
         root, [piece.pixel for piece in partitions], receipts, {"description": "test"}
     )
@@ -214,11 +214,11 @@ def test_finished_partitions_are_not_written_again(tmp_path: Path, sample: pd.Da
     stars, partitions = plan_partitions(sample, 7)
     stage_stars(tmp_path, stars, partitions)
     target = (0, partitions[0].pixel)
-    first = write_partition(target, tmp_path, _light_curves, "f")
+    first = write_partition(target, tmp_path, _light_curves, "f", "a test")
 
     def fail(*_: object) -> LightCurveBatch:
         raise AssertionError
 
-    assert write_partition(target, tmp_path, fail, "f") == first
+    assert write_partition(target, tmp_path, fail, "f", "a test") == first
     with pytest.raises(AssertionError):
-        write_partition(target, tmp_path, fail, "g")
+        write_partition(target, tmp_path, fail, "g", "a test")

@@ -1,0 +1,204 @@
+"""Time the fused recurrent kernel against Keras `predict` and ONNX Runtime on the paper's GRU.
+
+Run as ``python benchmarks/inference.py``. ONNX Runtime is no dependency: where `onnx` and
+`onnxruntime` are not installed, its rows say so.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import keras
+import numba
+import numpy as np
+import numpy.typing as npt
+from record import record
+
+from rrl_batch.inference.fused import FusedEnsemble
+from rrl_batch.models.recurrent import UNITS
+from rrl_batch.models.registry import build
+
+N_POINTS, N_CHANNELS = 265, 2
+N_STARS = 6144
+N_COMPARED = 512
+MEMBERS = (1, 5)
+REPEATS = 7
+KERAS_DEFAULT, KERAS_BATCH, ONNX_BATCH = 32, 1024, 32  # the latter two are their fastest here
+
+FloatArray = npt.NDArray[np.float32]
+Predict = Callable[[FloatArray], FloatArray]
+
+
+def curves() -> FloatArray:
+    """Simulate RRab-like curves: a sawtooth of four harmonics, and phase times period."""
+    rng = np.random.default_rng(2024)
+    phase = np.arange(N_POINTS) / N_POINTS
+    harmonics = np.arange(1, 5)
+    angle = 2 * np.pi * harmonics * (phase + rng.random((N_STARS, 1)))[..., None]
+    period = rng.uniform(0.2, 1.0, (N_STARS, 1))
+    return np.stack([np.sin(angle) @ (0.35 / harmonics), phase * period], 2).astype(np.float32)
+
+
+def networks(n_members: int) -> list[keras.Model]:
+    """Return members whose weights and biases are all different."""
+    members = [build("gru", N_POINTS, masked=False) for _ in range(n_members)]
+    rng = np.random.default_rng(1)
+    for member in members:
+        member.set_weights([w + rng.normal(0.0, 0.1, w.shape) for w in member.get_weights()])
+    return members
+
+
+def keras_engine(members: Sequence[keras.Model], batch: int) -> Predict:
+    def predict(sequences: FloatArray) -> FloatArray:
+        each = [member.predict(sequences, batch_size=batch, verbose=0) for member in members]
+        return np.hstack(each)
+
+    return predict
+
+
+def onnx_model(network: keras.Model) -> bytes:
+    """Write a stack of GRU layers as ONNX: gates z, r, candidate, weights transposed."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [helper.make_node("Transpose", ["curves"], ["steps0"], perm=[1, 0, 2])]
+    constants = {"direction": np.array([1], np.int64)}
+    *stack, kernel, bias = network.get_weights()
+    for number, units in enumerate(UNITS):
+        inputs, states, biases = stack[3 * number : 3 * number + 3]
+        constants |= {
+            f"W{number}": inputs.T[None],
+            f"R{number}": states.T[None],
+            f"B{number}": biases.reshape(1, -1),
+        }
+        names = [f"steps{number}", f"W{number}", f"R{number}", f"B{number}"]
+        outputs = [f"all{number}", f"last{number}"]
+        nodes += [
+            helper.make_node("GRU", names, outputs, hidden_size=units, linear_before_reset=1),
+            helper.make_node("Squeeze", [outputs[0], "direction"], [f"steps{number + 1}"]),
+        ]
+    final = f"last{len(UNITS) - 1}"
+    constants |= {"kernel": kernel, "bias": bias, "first": np.array([0], np.int64)}
+    nodes += [
+        helper.make_node("Squeeze", [final, "first"], ["state"]),
+        helper.make_node("Gemm", ["state", "kernel", "bias"], ["feh"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "gru",
+        [helper.make_tensor_value_info("curves", TensorProto.FLOAT, ["n", N_POINTS, N_CHANNELS])],
+        [helper.make_tensor_value_info("feh", TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in constants.items()],
+    )
+    opset = helper.make_opsetid("", 17)
+    return helper.make_model(graph, opset_imports=[opset], ir_version=9).SerializeToString()
+
+
+def onnx_engine(members: Sequence[keras.Model]) -> Predict:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = numba.get_num_threads()
+    sessions = [onnxruntime.InferenceSession(onnx_model(m), options) for m in members]
+
+    def predict(sequences: FloatArray) -> FloatArray:
+        cuts = range(0, len(sequences), ONNX_BATCH)
+        batches = [sequences[cut : cut + ONNX_BATCH] for cut in cuts]
+        each = [
+            np.concatenate([session.run(None, {"curves": batch})[0] for batch in batches])
+            for session in sessions
+        ]
+        return np.hstack(each)
+
+    return predict
+
+
+class Engine(NamedTuple):
+    """A way to predict, and the number of stars that its speed is measured on."""
+
+    name: str
+    predict: Predict
+    n_stars: int = N_STARS
+
+
+def engines(members: Sequence[keras.Model]) -> list[Engine]:
+    """Return the engines that this machine has; Keras at its best first, the kernel last."""
+    found = [
+        Engine(f"Keras `predict`, batches of {KERAS_BATCH}", keras_engine(members, KERAS_BATCH)),
+        Engine(
+            f"Keras `predict`, batches of {KERAS_DEFAULT} (default)",
+            keras_engine(members, KERAS_DEFAULT),
+            N_COMPARED,
+        ),
+    ]
+    if find_spec("onnx") and find_spec("onnxruntime"):
+        found.append(Engine(f"ONNX Runtime, batches of {ONNX_BATCH}", onnx_engine(members)))
+    return [*found, Engine("fused", FusedEnsemble.from_networks(members).predict)]
+
+
+def seconds(works: Sequence[Callable[[], object]]) -> list[float]:
+    """Return the shortest time of each; they take turns, so that all meet the same machine."""
+    times = []
+    for _ in range(REPEATS):
+        for work in works:
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+    return np.reshape(times, (REPEATS, -1)).min(axis=0).tolist()
+
+
+def operations() -> int:
+    """Return the floating-point operations of the gates' weighted sums, for a star and member."""
+    inputs = (N_CHANNELS, *UNITS)
+    weights = sum(3 * units * (n + units) for n, units in zip(inputs, UNITS, strict=False))
+    return 2 * weights * N_POINTS
+
+
+def matrix_product_rate() -> float:
+    """Return this machine's rate of numpy's float32 matrix product, in GFLOP/s."""
+    size = 2048
+    a = np.random.default_rng(0).random((size, size), np.float32)
+    return 2e-9 * size**3 / seconds([lambda: a @ a])[0]
+
+
+def rows(n_members: int, sequences: FloatArray) -> list[str]:
+    """Time all engines on one ensemble, a row of the table each."""
+    available = engines(networks(n_members))
+    # The first call also compiles; then the curves have the shape that is timed.
+    predicted = [engine.predict(sequences[: engine.n_stars])[:N_COMPARED] for engine in available]
+    times = seconds([lambda e=e: e.predict(sequences[: e.n_stars]) for e in available])
+    rates = [engine.n_stars / time_ for engine, time_ in zip(available, times, strict=True)]
+    fastest = matrix_product_rate()
+    table = []
+    for engine, rate, values in zip(available, rates, predicted, strict=True):
+        difference = np.abs(values - predicted[0]).max()
+        gflops = 1e-9 * rate * n_members * operations()
+        table.append(
+            f"| {n_members} | {engine.name} | {rate:,.0f} | {rate / numba.get_num_threads():,.0f} "
+            f"| {rates[-1] / rate:.1f} | {difference:.0e} "
+            f"| {gflops:.0f} | {gflops / fastest:.0%} of {fastest:.0f} |"
+        )
+    if not any(engine.name.startswith("ONNX") for engine in available):
+        table.append(f"| {n_members} | ONNX Runtime | not installed | | | | | |")
+    return table
+
+
+def main() -> None:
+    """Measure on all cores, print the table and append it to RESULTS.md."""
+    sequences = curves()
+    table = [
+        "| members | engine | stars/s | per core | fused is faster × "
+        "| largest difference from Keras (dex) | GFLOP/s | of numpy's matrix product (GFLOP/s) |",
+        "|---:|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for n_members in MEMBERS:
+        table += rows(n_members, sequences)
+    text = "\n".join(table)
+    print(text)
+    record(
+        f"Inference with the paper's GRU, {N_POINTS} steps", text, "python benchmarks/inference.py"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+import keras
+import numpy as np
+import pytest
+from keras import Input, Sequential, layers
+
+from rrl_batch.inference.fused import FusedEnsemble, can_fuse
+from rrl_batch.models.recurrent import UNITS
+from rrl_batch.models.registry import build
+
+N_STARS = 10_000
+N_POINTS = 265
+SAME = 1e-5  # dex
+
+
+@pytest.fixture(scope="module")
+def sequences():
+    """Curves of four harmonics within 0.6 mag, and phase times period."""
+    rng = np.random.default_rng(0)
+    phase = np.arange(N_POINTS) / N_POINTS
+    angle = 2 * np.pi * np.arange(1, 5)[:, None] * phase
+    amplitude = rng.uniform(0.3, 1.0, (N_STARS, 4)) * 0.35 / np.arange(1, 5)
+    turn = rng.uniform(0.0, 2 * np.pi, (N_STARS, 4))
+    mag = (amplitude[..., None] * np.cos(angle + turn[..., None])).sum(axis=1)
+    period = rng.uniform(0.2, 1.0, (N_STARS, 1))
+    return np.stack([np.clip(mag, -0.6, 0.6), phase * period], axis=2).astype(np.float32)
+
+
+def stack(kind, bidirectional):
+    hidden = [
+        kind(units, return_sequences=number < len(UNITS) - 1) for number, units in enumerate(UNITS)
+    ]
+    if bidirectional:
+        hidden = [layers.Bidirectional(layer) for layer in hidden]
+    return Sequential([Input((N_POINTS, 2)), *hidden, layers.Dense(1)])
+
+
+NETWORKS = {
+    "gru": lambda: build("gru", N_POINTS, masked=False),
+    "lstm": lambda: stack(layers.LSTM, False),
+    "bidirectional gru": lambda: stack(layers.GRU, True),
+    "bidirectional lstm": lambda: stack(layers.LSTM, True),
+}
+
+
+def largest_difference(network, sequences):
+    fused = FusedEnsemble.from_networks([network]).predict(sequences)
+    expected = network.predict(sequences, batch_size=1024, verbose=0)
+    assert expected.std() > 0.01  # dex: the network does tell curves apart
+    return np.abs(fused - expected).max()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_ten_thousand_curves_get_what_keras_gives(name, sequences):
+    network = NETWORKS[name]()
+    rng = np.random.default_rng(1)
+    network.set_weights([w + rng.normal(0.0, 0.1, w.shape) for w in network.get_weights()])
+    assert largest_difference(network, sequences) < SAME
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_larger_weights_make_no_difference(name, sequences):
+    network = NETWORKS[name]()
+    rng = np.random.default_rng(2)
+    network.set_weights([rng.normal(0.0, 0.5, w.shape) for w in network.get_weights()])
+    assert largest_difference(network, sequences[:1000]) < SAME
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_saturated_gates_are_as_near_to_double_precision_as_in_keras(name, sequences):
+    """Rounding errors grow so much here that single precision has no five digits to agree in."""
+    network = NETWORKS[name]()
+    rng = np.random.default_rng(3)
+    spread = {"kernel": 5.0, "recurrent_kernel": 0.3, "bias": 2.0}
+    weights = [rng.normal(0.0, spread[w.name], w.shape).astype("f4") for w in network.weights]
+    network.set_weights(weights)
+    keras.config.set_dtype_policy("float64")
+    try:
+        precise = NETWORKS[name]()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    precise.set_weights(weights)
+    assert not can_fuse(precise)
+    some = sequences[:500]
+    exact = precise.predict(some.astype(np.float64), verbose=0)
+    assert exact.dtype == np.float64
+    ours = FusedEnsemble.from_networks([network]).predict(some) - exact
+    theirs = network.predict(some, verbose=0) - exact
+    assert np.median(np.abs(ours)) < 1.5 * np.median(np.abs(theirs))
