@@ -6,7 +6,7 @@ Loading one executes nothing: JSON is checked field by field, weights are plain 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rrl_batch.errors import UserError
 from rrl_batch.models.baseline import LinearBaseline
@@ -47,7 +47,7 @@ class Member(_Strict):
         Passes over the training stars up to the weights that were kept.
     """
 
-    file: str
+    file: str = Field(pattern=r"^[\w.]+$")
     sha256: str
     fold: int
     epochs: int

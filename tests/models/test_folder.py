@@ -1,0 +1,62 @@
+import json
+import shutil
+
+import pytest
+
+from rrl_batch.errors import UserError
+from rrl_batch.inference.ensemble import Ensemble
+from rrl_batch.models.folder import CARD, ModelCard
+
+
+@pytest.fixture
+def model(run, tmp_path):
+    return shutil.copytree(run.model, tmp_path / "model")
+
+
+def test_a_card_reads_back_as_it_was_written(model):
+    card = ModelCard.read(model)
+    before = (model / CARD).read_bytes()
+    card.write(model)
+    assert (model / CARD).read_bytes() == before
+
+
+def test_there_is_no_model_in_an_empty_folder(tmp_path):
+    with pytest.raises(
+        UserError, match=r"There is no model at .*; make one with 'rrl-batch train'"
+    ):
+        ModelCard.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:100],
+        lambda text: json.dumps(json.loads(text) | {"unknown": 1}),
+        lambda text: json.dumps(json.loads(text) | {"sigma": "large"}),
+        lambda _: "null",
+        lambda _: "\ud800".encode("utf-8", "surrogatepass"),
+    ],
+)
+def test_a_damaged_card_is_a_sentence(model, damage):
+    damaged = damage((model / CARD).read_text())
+    (model / CARD).write_bytes(damaged if isinstance(damaged, bytes) else damaged.encode())
+    with pytest.raises(UserError, match=r"model\.json is not the card of a model"):
+        Ensemble.load(model)
+
+
+def test_other_weights_than_the_card_names_are_refused(model):
+    weights = model / "member_1.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x00\x01")
+    with pytest.raises(UserError, match=r"member_1\.weights\.h5 is missing or not what"):
+        Ensemble.load(model)
+    weights.unlink()
+    with pytest.raises(UserError, match=r"member_1\.weights\.h5 is missing or not what"):
+        Ensemble.load(model)
+
+
+def test_a_card_cannot_point_outside_its_folder(model):
+    card = json.loads((model / CARD).read_text())
+    card["members"][0]["file"] = "../elsewhere.weights.h5"
+    (model / CARD).write_text(json.dumps(card))
+    with pytest.raises(UserError, match=r"is not the card of a model"):
+        Ensemble.load(model)
