@@ -40,7 +40,7 @@ from rrl_batch.survey.write import (
 )
 from rrl_batch.survey.write import write_partition as write_survey_partition
 from rrl_batch.training.finish import finish_model
-from rrl_batch.training.fit import FitSettings, FittedMember, fit_member
+from rrl_batch.training.fit import FitSettings, FittedMember, fit_member, weights_file
 from rrl_batch.training.shards import Selection, read_shards, write_shard
 from rrl_batch.training.start import assign_training_folds, store_labels
 
@@ -84,7 +84,7 @@ def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> 
     if claim(out, "survey", made_from):
         return Manifest.read(out)
     table, partitions = plan_partitions(table)
-    staged = out / STAGING / "transits"
+    staged = out.resolve() / STAGING / "transits"
     counts = stage_transits(photometry, table, partitions, staged)
     about = {
         "description": f"Light curves of {len(table)} RR Lyrae stars from {photometry.name}",
@@ -115,14 +115,14 @@ def train(
         "architecture": job.model.architecture,
         "code_version": __version__,
     }
-    if claim(model, "model", made_from, CARD):
+    if claim(model, "model", made_from, last_file=CARD, work=weights_file("*")):
         return ModelCard.read(model)
 
     store_labels(root, labels)
     mark = fingerprint(made_from)
     prepared = light_curves(survey.partitions).map(prepare, **preprocess)
     numbers = _one_each(list(range(len(survey.partitions))))
-    shards = prepared.map_partitions(_write, numbers, write_shard, root, selection, mark)
+    shards = prepared.map_partitions(_write, numbers, write_shard, root.resolve(), selection, mark)
     receipts = _compute(client, shards, "prepare", [p.rows for p in survey.partitions])
     counts = assign_training_folds(
         root, receipts, len(labels), job.training.folds, job.training.seed
@@ -156,7 +156,7 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     partitions = _one_each(survey.partitions)
     description = catalogue.describe(survey, card)
     written = rows.map_partitions(
-        _write, partitions, catalogue.write_partition, out, mark, description
+        _write, partitions, catalogue.write_partition, out.resolve(), mark, description
     )
     receipts = _compute(client, written, "predict", [p.rows for p in survey.partitions])
     provenance = catalogue.provenance(survey, model, card, made_from)
@@ -196,7 +196,11 @@ def _write_survey(
     stage_stars(out, stars, partitions)
     pixels = [partition.pixel for partition in partitions]
     receipts = _one_each(list(enumerate(pixels))).map(
-        write_survey_partition, out, source, fingerprint(provenance), provenance["description"]
+        write_survey_partition,
+        out.resolve(),
+        source,
+        fingerprint(provenance),
+        provenance["description"],
     )
     done = _compute(client, receipts, "survey", [p.stop - p.start for p in partitions])
     return finish_survey(out, pixels, [receipt for (receipt,) in done], provenance)
@@ -214,7 +218,8 @@ def _fit_members(
     )
     folds = range(job.training.folds)
     futures = client.map(
-        fit_member, folds, root=model / TRAINING_SET, model=model, receipts=receipts,
+        fit_member, folds, root=(model / TRAINING_SET).resolve(), model=model.resolve(),
+        receipts=receipts,
         settings=settings, fingerprint=mark, on_epoch=report,
         resources=training_resources(client), key="fit", pure=False,
     )  # fmt: skip

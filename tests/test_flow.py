@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from hats.io.validation import is_valid_catalog
 
 from rrl_batch import flow
 from rrl_batch.catalogue.verify import read_catalogue, verify
@@ -119,11 +120,14 @@ def test_an_unfinished_run_goes_on_and_gives_the_same_files(client, run, tmp_pat
     (out / MANIFEST).unlink()
     lost, *kept = files(out)
     lost.unlink()
+    for stray in ("_Npix=7.parquet.123.partial", "Npix=7.parquet"):  # of a run that was killed
+        (lost.parent / stray).write_bytes(b"PAR1 torn")
     times = {file: file.stat().st_mtime_ns for file in kept}
     flow.predict(client, open_survey(run.survey), run.model, out)
     assert verify(out).faults == []
     assert [checksum(f) for f in files(out)] == [checksum(f) for f in files(run.catalogue)]
     assert {file: file.stat().st_mtime_ns for file in kept} == times
+    assert is_valid_catalog(out, strict=True)
 
 
 def test_a_seed_makes_survey_and_training_repeatable(client, run, tmp_path):
@@ -141,7 +145,7 @@ def test_a_folder_of_another_job_is_refused(client, run, tmp_path):
     shutil.copytree(run.model, other)
     card = json.loads((other / CARD).read_text())
     (other / CARD).write_text(json.dumps(card | {"scale": "another"}))
-    with pytest.raises(UserError, match=r"already holds a catalogue of another job .*: model"):
+    with pytest.raises(UserError, match=r"a finished catalogue of another job .*: model"):
         flow.predict(client, open_survey(run.survey), other, tmp_path / "catalogue")
     assert verify(tmp_path / "catalogue").faults == []
 
@@ -152,10 +156,12 @@ def test_labels_of_no_star_are_refused(client, run, tmp_path):
         flow.train(client, open_survey(run.survey), labels, tmp_path / "model", run.job)
 
 
-def test_too_few_labelled_stars_are_refused_with_what_was_left_out(client, run, tmp_path):
-    labels = read_labels(run.labels, None).head(6)
+def test_too_few_labelled_stars_are_refused_and_the_mistake_can_be_mended(client, run, tmp_path):
+    survey, labels = open_survey(run.survey), read_labels(run.labels, None)
     with pytest.raises(UserError, match=r"too few for 2 folds.*other mode"):
-        flow.train(client, open_survey(run.survey), labels, tmp_path / "model", run.job)
+        flow.train(client, survey, labels.head(6), tmp_path / "model", run.job)
+    card = flow.train(client, survey, labels, tmp_path / "model", run.job)
+    assert card.metrics == ModelCard.read(run.model).metrics
 
 
 def test_any_folder_of_parquet_files_is_a_survey(client, run, tmp_path, stars):

@@ -174,8 +174,17 @@ def _layout(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def claim(root: Path, kind: str, made_from: dict[str, Any], last_file: str = MANIFEST) -> bool:
+def claim(
+    root: Path,
+    kind: str,
+    made_from: dict[str, Any],
+    last_file: str = MANIFEST,
+    work: str = f"{RECEIPTS}/*",
+) -> bool:
     """Mark a folder as the output of one run, and tell whether that run has ended.
+
+    A folder in which a run of another job has finished nothing, since it was stopped by a
+    mistake in its input for example, is claimed anew.
 
     Parameters
     ----------
@@ -187,6 +196,8 @@ def claim(root: Path, kind: str, made_from: dict[str, Any], last_file: str = MAN
         Everything that the output is made from, by name: fingerprints and settings.
     last_file : str
         The file that the run writes last.
+    work : str
+        Pattern of the files that hold finished work.
 
     Returns
     -------
@@ -198,25 +209,40 @@ def claim(root: Path, kind: str, made_from: dict[str, Any], last_file: str = MAN
     UserError
         If the folder holds anything else.
     """
-    path = root / RUN
-    if not path.exists():
+    mine = {"kind": kind, "made_from": made_from}
+    if not (root / RUN).exists():
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise UserError(
                 f"{root} already holds something else; name another folder, or delete it."
             )
-        write_json(path, {"kind": kind, "made_from": made_from})
+        write_json(root / RUN, mine)
         return False
-    try:
-        found = json.loads(path.read_text())
-        found_kind, found_from = found["kind"], dict(found["made_from"])
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} is damaged; delete {root} and run again.") from None
-    # as JSON gives it back, so that tuples compare as lists
-    wanted = json.loads(json.dumps(made_from))
-    differing = [name for name in wanted | found_from if wanted.get(name) != found_from.get(name)]
-    if found_kind != kind or differing:
+    differing = _differing(root, mine)
+    finished = (root / last_file).exists()
+    if not differing:
+        return finished
+    if finished or any(root.glob(work)):
+        state = "a finished" if finished else "an unfinished"
         raise UserError(
-            f"{root} already holds a {found_kind} of another job (it differs in: "
-            f"{', '.join(differing) or 'kind'}); name another folder, or delete it."
+            f"{root} already holds {state} {kind} of another job (they differ in: "
+            f"{', '.join(differing)}); name another folder, or delete it."
         )
-    return (root / last_file).exists()
+    write_json(root / RUN, mine)
+    return False
+
+
+def _differing(root: Path, mine: dict[str, Any]) -> list[str]:
+    """Return in what the run that a folder belongs to differs from this one."""
+    try:
+        found = json.loads((root / RUN).read_text())
+        kind, theirs = found["kind"], dict(found["made_from"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{root / RUN} is damaged; delete {root} and run again.") from None
+    if kind != mine["kind"]:
+        raise UserError(
+            f"{root} already holds a {kind}, not a {mine['kind']}; name another folder, or "
+            f"delete it."
+        )
+    # as JSON gives it back, so that tuples compare as lists
+    wanted = json.loads(json.dumps(mine["made_from"]))
+    return [name for name in wanted | theirs if wanted.get(name) != theirs.get(name)]

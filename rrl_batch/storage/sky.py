@@ -123,7 +123,7 @@ def partition(spatial_index: NDArray[np.int64], max_rows: int) -> list[Partition
 
 
 def write_hats_metadata(root: Path, pixels: list[Pixel], rows: int, description: str) -> None:
-    """Write what makes a folder of partitions a HATS catalogue.
+    """Write what makes a folder of partitions a HATS catalogue, and remove stray files.
 
     Parameters
     ----------
@@ -141,6 +141,10 @@ def write_hats_metadata(root: Path, pixels: list[Pixel], rows: int, description:
     from hats.io.parquet_metadata import write_parquet_metadata
     from hats.pixel_math import HealpixPixel
 
+    wanted = {root / pixel.path for pixel in pixels}
+    for file in root.glob("dataset/**/*"):
+        if file.is_file() and file not in wanted:
+            file.unlink()  # what a run that was killed has left: hats would read it
     PartitionInfo.from_healpix([HealpixPixel(*pixel) for pixel in pixels]).write_to_file(
         paths.get_partition_info_pointer(root)
     )

@@ -144,7 +144,7 @@ def _open_own(path: Path) -> Survey:
         raise UserError(f"{path} holds a {manifest.kind}, not a survey.")
     partitions = []
     for receipt in manifest.partitions:
-        file = path / receipt.path
+        file = (path / receipt.path).resolve()  # as the workers, wherever they run, see it
         metadata = _footer(file)
         if metadata.num_rows != receipt.rows:
             raise UserError(
@@ -162,7 +162,9 @@ def _open_own(path: Path) -> Survey:
 
 def _open_folder(path: Path) -> Survey:
     """Plan how the files of a folder that is not in our layout are read pixel by pixel."""
-    files = sorted(f for f in path.rglob("*.parquet") if not f.name.startswith(("_", ".")))
+    files = sorted(
+        f.resolve() for f in path.rglob("*.parquet") if not f.name.startswith(("_", "."))
+    )
     if not files:
         raise UserError(f"{path} holds no Parquet files; a survey is a folder of them.")
     stars = pd.concat(

@@ -64,7 +64,7 @@ class FittedMember:
     fingerprint: str
 
 
-def weights_file(fold: int) -> str:
+def weights_file(fold: int | str) -> str:
     """Return the name of a member's weights in the model's folder."""
     return f"member_{fold}.weights.h5"
 

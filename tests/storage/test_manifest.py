@@ -167,20 +167,40 @@ def test_claim_tells_whether_the_last_file_is_there(
         ("survey", JOB | {"photometry": "b"}, "photometry"),
         ("survey", JOB | {"seed": 1}, "seed"),
         ("survey", {"photometry": "a"}, "modes"),
-        ("catalogue", JOB, "kind"),
     ],
-    ids=["changed", "added", "missing", "kind"],
+    ids=["changed", "added", "missing"],
+)
+@pytest.mark.parametrize(
+    ("left", "state"), [("manifest.json", "a finished"), ("receipts/a.json", "an unfinished")]
 )
 def test_folder_of_another_job_is_refused_and_left_alone(
-    tmp_path: Path, kind: str, job: dict[str, object], difference: str
+    tmp_path: Path, kind: str, job: dict[str, object], difference: str, left: str, state: str
 ) -> None:
     claim(tmp_path, "survey", JOB)
     before = (tmp_path / "run.json").read_bytes()
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).write_text("{}")
     with pytest.raises(
-        UserError, match=rf"survey of another job \(it differs in: {difference}\); name another"
+        UserError,
+        match=rf"{state} survey of another job \(they differ in: {difference}\); name another",
     ):
         claim(tmp_path, kind, job)
     assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_folder_in_which_another_job_has_finished_nothing_is_claimed_anew(tmp_path: Path) -> None:
+    claim(tmp_path, "survey", JOB)
+    (tmp_path / "notes.txt").write_text("kept")
+    changed = JOB | {"photometry": "corrected"}
+    assert claim(tmp_path, "survey", changed) is False
+    assert claim(tmp_path, "survey", changed) is False
+    assert (tmp_path / "notes.txt").read_text() == "kept"
+
+
+def test_folder_of_another_kind_is_refused_whatever_it_holds(tmp_path: Path) -> None:
+    claim(tmp_path, "model", JOB)
+    with pytest.raises(UserError, match="already holds a model, not a survey"):
+        claim(tmp_path, "survey", JOB)
 
 
 def test_folder_of_something_else_is_refused(tmp_path: Path) -> None:
