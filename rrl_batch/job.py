@@ -51,6 +51,11 @@ class PreprocessSection(Section):
         description="preprocessed: smoothed, mean subtracted; smoothed: mean kept; "
         "raw: the epochs themselves, padded and masked",
     )
+    alignment: Literal["fourier", "maximum"] = Field(
+        "fourier",
+        description="what phase 0 is; fourier: maximum of the first harmonic, measured on the "
+        "curve; maximum: maximum light, epoch_g of the star table, as published",
+    )
     smoothing: Literal["robust", "scipy"] = Field(
         "robust",
         description="robust: periodic spline with guarded cross-validation; "

@@ -37,7 +37,30 @@ def fold(time: Floats, offsets: NDArray[np.int64], period: Floats, epoch: Floats
     Eq. 1 of Monti et al. (2024) as printed subtracts the fraction; the fraction is what is meant.
     """
     counts = np.diff(offsets)
-    cycles = (time - np.repeat(epoch, counts)) / np.repeat(period, counts)
+    return _fraction((time - np.repeat(epoch, counts)) / np.repeat(period, counts))
+
+
+def shift(phase: Floats, offsets: NDArray[np.int64], origin: Floats) -> Floats:
+    """Return phases counted from another origin.
+
+    Parameters
+    ----------
+    phase : (n_epochs,) float64
+        Phases, in cycles.
+    offsets : (n_stars + 1,) int64
+        Where each star's epochs begin and end.
+    origin : (n_stars,) float64
+        What is to be phase 0, in cycles; phases stay as they are where it is NaN.
+
+    Returns
+    -------
+    (n_epochs,) float64
+        Phases, in cycles, [0, 1).
+    """
+    return _fraction(phase - np.repeat(np.nan_to_num(origin), np.diff(offsets)))
+
+
+def _fraction(cycles: Floats) -> Floats:
     phase: Floats = cycles - np.floor(cycles)
     phase[phase >= 1.0] = 0.0  # a tiny negative number of cycles rounds up to 1
     return phase

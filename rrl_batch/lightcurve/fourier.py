@@ -139,6 +139,27 @@ def fit_fourier(
     return fit
 
 
+def maximum_of_first_harmonic(fit: FourierFit) -> FloatArray:
+    """Return where the first harmonic is brightest.
+
+    The first harmonic is what a sparse or noisy curve determines best, so that curves which are
+    aligned by it agree better than by their brightest point.
+
+    Parameters
+    ----------
+    fit : FourierFit
+        Fourier parameters.
+
+    Returns
+    -------
+    (n_stars,) float64, in cycles, [0, 1)
+        NaN where nothing could be fitted.
+    """
+    # brightest is where the magnitude is least: at 2 pi phase + phi_1 = pi
+    phase: FloatArray = (0.5 - fit.phases[:, 0] / (2 * np.pi)) % 1.0
+    return phase
+
+
 @njit(cache=True, error_model="numpy", parallel=True)
 def _fit_all(
     phase: FloatArray, mag: FloatArray, offsets: npt.NDArray[np.int64], fit: FourierFit

@@ -18,8 +18,8 @@ from rrl_batch.contracts.flags import (
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.clean import clean
 from rrl_batch.lightcurve.coverage import phase_gap
-from rrl_batch.lightcurve.fold import fold, maximum_light
-from rrl_batch.lightcurve.fourier import fit_fourier
+from rrl_batch.lightcurve.fold import fold, maximum_light, shift
+from rrl_batch.lightcurve.fourier import fit_fourier, maximum_of_first_harmonic
 from rrl_batch.lightcurve.sequences import Sequences, raw_sequences, smoothed_sequences
 from rrl_batch.lightcurve.spline import smooth
 
@@ -49,6 +49,7 @@ def prepare(
     batch: LightCurveBatch,
     *,
     dataset: Literal["preprocessed", "smoothed", "raw"] = "preprocessed",
+    alignment: Literal["fourier", "maximum"] = "fourier",
     smoothing: Literal["robust", "scipy"] = "robust",
     points: int = 64,
 ) -> PreparedStars:
@@ -60,6 +61,8 @@ def prepare(
         Stars of a survey.
     dataset : {"preprocessed", "smoothed", "raw"}
         Which of the three data sets of Monti et al. (2024) the sequences are of.
+    alignment : {"fourier", "maximum"}
+        What phase 0 is: the maximum of the first harmonic, or maximum light (`epoch_g`).
     smoothing : {"robust", "scipy"}
         Method of the smoothing spline.
     points : int
@@ -76,11 +79,16 @@ def prepare(
     has_period = np.isfinite(period) & (period > 0)
     # any period will do where there is none: the star's curve is taken away below
     period = np.where(has_period, period, 1.0)
-    epoch = _epochs_of_maximum(batch, epochs.time, epochs.mag, epochs.offsets, period)
+    if alignment == "maximum":
+        epoch = _epochs_of_maximum(batch, epochs.time, epochs.mag, epochs.offsets, period)
+    else:
+        epoch = np.zeros_like(period)
     phase = fold(epochs.time, epochs.offsets, period, epoch)
+    fourier = fit_fourier(phase, epochs.mag, epochs.offsets)
+    if alignment == "fourier":
+        phase = shift(phase, epochs.offsets, maximum_of_first_harmonic(fourier))
 
     curves = smooth(phase, epochs.mag, epochs.offsets, points, smoothing)
-    fourier = fit_fourier(phase, epochs.mag, epochs.offsets)
     gap = phase_gap(phase, epochs.offsets)
     amplitude = np.ptp(curves.mag, axis=1)
 

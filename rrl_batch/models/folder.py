@@ -28,6 +28,7 @@ class Preprocess(_Strict):
     """How the sequences were made that the members were trained on."""
 
     dataset: Literal["preprocessed", "smoothed", "raw"]
+    alignment: Literal["fourier", "maximum"]
     smoothing: Literal["robust", "scipy"]
     points: int
 
