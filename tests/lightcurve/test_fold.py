@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrl_batch.lightcurve.fold import fold, maximum_light
+from rrl_batch.lightcurve.fold import fold, maximum_light, shift
 
 times = st.floats(0, 3000)
 periods = st.floats(0.2, 1.0)
@@ -27,6 +27,17 @@ def test_whole_cycles_make_no_difference(time, period, epoch, cycles):
 def test_a_time_just_before_the_epoch_stays_below_one():
     phase = fold(np.array([-1e-300]), np.array([0, 1]), np.array([0.5]), np.array([0.0]))
     assert phase[0] == 0.0
+
+
+@given(phase=st.lists(st.floats(0, 1, exclude_max=True), min_size=1), origin=st.floats(0, 1))
+def test_shifted_phases_count_from_their_origin(phase, origin):
+    offsets = np.array([0, len(phase), len(phase) + 1])
+    both = np.array([*phase, 0.3])
+    shifted = shift(both, offsets, np.array([origin, np.nan]))
+    assert np.all((shifted >= 0) & (shifted < 1))
+    turns = np.exp(2j * np.pi * (both[:-1] - origin))
+    assert np.allclose(np.exp(2j * np.pi * shifted[:-1]), turns, atol=1e-9)
+    assert shifted[-1] == 0.3  # without an origin, phases stay
 
 
 def test_maximum_light_is_found_where_it_is_and_missing_where_there_is_no_curve():

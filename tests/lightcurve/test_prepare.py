@@ -123,9 +123,30 @@ def test_quality_flags_follow_their_limits():
 def test_a_missing_epoch_of_maximum_is_found_in_the_curve():
     curve = rr_lyrae(80)
     moved = (curve[0] + 0.123, curve[1])
-    known = prepare(make_batch([curve]), points=N_POINTS)
-    found = prepare(make_batch([moved], epoch_g=np.nan), points=N_POINTS)
+    known = prepare(make_batch([curve]), points=N_POINTS, alignment="maximum")
+    found = prepare(make_batch([moved], epoch_g=np.nan), points=N_POINTS, alignment="maximum")
     assert np.allclose(found.sequences, known.sequences, atol=0.03)
+
+
+@settings(deadline=None, max_examples=20)
+@given(epoch=st.floats(-1000, 1000) | st.just(np.nan))
+def test_curves_aligned_by_their_first_harmonic_do_not_depend_on_the_epoch(epoch):
+    """Surveys differ in what they call the epoch of maximum; networks must not notice."""
+    curve = rr_lyrae(80)
+    expected = prepare(make_batch([curve]), points=N_POINTS)
+    found = prepare(make_batch([curve], epoch_g=epoch), points=N_POINTS)
+    assert np.array_equal(found.sequences, expected.sequences)
+
+
+def test_the_alignments_differ_by_the_epoch_alone():
+    curve = rr_lyrae(80)
+    at_maximum = prepare(make_batch([curve]), points=N_POINTS, alignment="maximum").sequences
+    a_quarter_later = prepare(
+        make_batch([curve], epoch_g=0.25 * 0.55), points=N_POINTS, alignment="maximum"
+    ).sequences
+    assert np.allclose(
+        a_quarter_later[0, :, 0], np.roll(at_maximum[0, :, 0], -N_POINTS // 4), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("dataset", ["preprocessed", "smoothed", "raw"])
@@ -169,3 +190,26 @@ def test_real_stars_are_all_there(shared_data):
     assert len(prepared) == 300
     assert np.isfinite(prepared.sequences).all()
     assert np.median(np.abs(prepared.table["amplitude"] - stars["peak_to_peak_g"])) < 0.05
+
+
+def test_two_surveys_of_the_same_real_stars_give_the_same_curves(shared_data):
+    """Gaia DR2 and DR3 differ in epochs, cleaning and in what they call the epoch of maximum."""
+    older = pd.read_parquet(shared_data / "dekany2022/photometry.parquet")
+    newer = pd.read_parquet(shared_data / "gaia_dr3/epoch_photometry.parquet")
+    rejected = newer["rejected_by_photometry"] | newer["rejected_by_variability"]
+    newer = newer[(newer["band"] == "G") & ~rejected].dropna(subset=["time", "mag"])
+    sequences = []
+    tables = [
+        pd.read_parquet(shared_data / f / "stars.parquet") for f in ("dekany2022", "gaia_dr3")
+    ]
+    both = np.intersect1d(*(t["source_id"] for t in tables))
+    for photometry, table in zip((older, newer), tables, strict=True):
+        groups = dict(list(photometry.groupby("source_id")))
+        curves = [(groups[s]["time"].to_numpy(), groups[s]["mag"].to_numpy()) for s in both]
+        stars = table.set_index("source_id").loc[both]
+        batch = make_batch(curves, **{c: stars[c].to_numpy() for c in ("period", "epoch_g")})
+        sequences.append(prepare(batch, points=N_POINTS).sequences[:, :, 0])
+    difference = np.sqrt(np.mean((sequences[0] - sequences[1]) ** 2, axis=1))
+    assert len(both) > 300
+    assert np.median(difference) < 0.04
+    assert np.mean(difference < 0.1) > 0.9
