@@ -1,5 +1,6 @@
 """Write the reference pages from the code that they describe: `python docs/reference.py`."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ def options(section: Any) -> Iterator[str]:
     yield "|---|---|---|"
     for name, field in section.model_fields.items():
         default = "needed" if field.is_required() else field.default
+        if isinstance(default, tuple):
+            default = json.dumps(default)  # which is TOML, too
         shown = "" if default is None else f"`{default}`" if default != "needed" else default
         yield f"| `{name}` | {shown} | {field.description} |"
 
@@ -34,7 +37,8 @@ def job_file() -> Iterator[str]:
     yield (
         "A job file is TOML with the sections below; every key has a default, or is a path that only "
         "some commands need. `--set section.key=value` on the command line takes precedence, and may "
-        "be repeated. An unknown key is refused, with the nearest known one.\n"
+        "be repeated. An unknown key is refused, with the nearest known one. Paths are relative to the "
+        "working directory.\n"
     )
     for name, field in Job.model_fields.items():
         section: Any = field.annotation
@@ -69,7 +73,12 @@ def catalogue() -> Iterator[str]:
     yield "|---|---|---|---|"
     for flag in Flag:
         yield f"| {flag.bit_length() - 1} | {flag.value} | {flag.name} | {DESCRIPTIONS[flag]} |"
-    yield "\n## The survey that it is made from\n"
+    yield (
+        "\nThe limits of these flags are those of the published development set, the same for every "
+        "model; those that a model was trained with are in its `model.json`, and a star beyond them "
+        "gets OUTSIDE_TRAINING_DOMAIN.\n"
+    )
+    yield "## The survey that it is made from\n"
     yield "Any folder of Parquet files with these columns is a survey; other columns are ignored.\n"
     yield from columns(SURVEY)
     yield "\n## Labels\n"

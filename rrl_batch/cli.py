@@ -143,7 +143,11 @@ def _ingest_files(options: argparse.Namespace) -> None:
 
     with _cluster(options) as client:
         manifest = flow.ingest_files(client, options.photometry, options.stars, options.out)
-    print(manifest.provenance["transits"]["summary"])
+    transits = manifest.provenance["transits"]
+    print(transits["summary"])
+    repeated = transits["kept"] - sum(receipt.counts["epochs"] for receipt in manifest.partitions)
+    if repeated:
+        print(f"{repeated:,} of the transits kept were given more than once, and are there once.")
     print(f"survey     {options.out}: {manifest.rows:,} stars")
 
 
@@ -256,7 +260,8 @@ def _print_verification(catalogue: Path) -> int:
     for fault in found.faults:
         print(f"verify     {fault}")
     if found.faults:
-        print(f"verify     {catalogue}: {len(found.faults)} faults; write it anew", file=sys.stderr)
+        remedy = "delete manifest.json and the files named, and give the same command again"
+        print(f"verify     {catalogue}: not as it was written; {remedy}", file=sys.stderr)
         return 1
     print(
         f"verify     {catalogue}: {found.rows:,} rows in {found.partitions} files, all as written"

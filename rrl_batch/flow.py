@@ -28,7 +28,7 @@ from rrl_batch.sources.synthetic import simulate_stars
 from rrl_batch.sources.synthetic.source import SimulatedLightCurves, true_labels
 from rrl_batch.sources.tables import read_stars
 from rrl_batch.storage.commit import checksum, content_mark, fingerprint, replacing
-from rrl_batch.storage.manifest import Manifest, Receipt, claim
+from rrl_batch.storage.manifest import Manifest, Receipt, claim, is_whole
 from rrl_batch.storage.sky import Partition
 from rrl_batch.survey.read import Survey, SurveyPartition
 from rrl_batch.survey.write import (
@@ -58,7 +58,7 @@ def light_curves(partitions: list[SurveyPartition]) -> Bag:
 def simulate(client: "Client", n_stars: int, seed: int, out: Path, labels: Path) -> Manifest:
     """Write a synthetic survey, and the true metallicities of its stars."""
     made_from = {"stars": n_stars, "seed": seed, "code_version": __version__}
-    if claim(out, "survey", made_from) and labels.exists():
+    if claim(out, "survey", made_from) and labels.exists() and is_whole(out):
         return Manifest.read(out)
     stars, partitions = plan_partitions(simulate_stars(n_stars, seed))
     with replacing(labels) as partial:
@@ -81,7 +81,7 @@ def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> 
         "stars_sha256": checksum(stars),
         "code_version": __version__,
     }
-    if claim(out, "survey", made_from):
+    if claim(out, "survey", made_from) and is_whole(out):
         return Manifest.read(out)
     table, partitions = plan_partitions(table)
     staged = out.resolve() / STAGING / "transits"
@@ -148,7 +148,7 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     card = ModelCard.read(model)
     mark = checksum(model / CARD)
     made_from = {"survey": survey.fingerprint, "model": mark, "code_version": __version__}
-    if claim(out, "catalogue", made_from):
+    if claim(out, "catalogue", made_from) and is_whole(out):
         return Manifest.read(out)
 
     prepared = light_curves(survey.partitions).map(prepare, **card.preprocess.model_dump())
@@ -225,5 +225,10 @@ def _fit_members(
     )  # fmt: skip
     planned = [job.training.epochs] * len(folds)
     return gather(
-        client, futures, stage="train", unit="epochs", planned=planned, amount=lambda m: m.epochs
+        client,
+        futures,
+        stage="train",
+        unit="epochs",
+        planned=planned,
+        amount=lambda m: m.epochs_run,
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from rrl_batch.errors import UserError
 
@@ -95,6 +95,12 @@ class TrainingSection(Section):
     max_feh_error: float = Field(
         0.4, gt=0, description="largest error of a label, in dex; unknown errors pass"
     )
+
+    @field_validator("modes", mode="before")
+    @classmethod
+    def _one_mode(cls, modes: Any) -> Any:
+        return (modes,) if isinstance(modes, str) else modes
+
     folds: int = Field(5, ge=2, description="folds, each of which gives a member of the ensemble")
     stop_fraction: float = Field(
         0.15,
@@ -211,7 +217,7 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
         raise UserError(f"The job file {path} is not TOML: {error}") from None
     for override in overrides:
         _apply(content, override)
-    return make_job(content, str(path))
+    return make_job(content, f"{path} with --set" if overrides else str(path))
 
 
 def make_job(content: dict[str, Any], where: str) -> Job:

@@ -89,6 +89,11 @@ def test_verify_evaluate_and_export_on_a_catalogue(capsys, run, tmp_path):
     assert len(pd.read_csv(tmp_path / "c.csv")) == 300
 
 
+def test_an_evaluation_does_not_write_among_other_files(capsys, run):
+    words = ["--catalogue", run.catalogue, "--labels", run.labels, "--out", run.catalogue]
+    assert "already holds something else" in fails(capsys, "evaluate", *words)
+
+
 def test_a_damaged_catalogue_fails_verification(capsys, run, tmp_path):
     import shutil
 

@@ -176,3 +176,38 @@ def test_any_folder_of_parquet_files_is_a_survey(client, run, tmp_path, stars):
     flow.predict(client, open_survey(folder), run.model, out)
     assert verify(out).faults == []
     pd.testing.assert_frame_equal(read_catalogue(out), stars)
+
+
+def test_labels_that_are_all_alike_are_refused(client, run, tmp_path):
+    labels = read_labels(run.labels, None).assign(feh=-1.5)
+    with pytest.raises(UserError, match=r"have the same label, -1\.5 dex"):
+        flow.train(client, open_survey(run.survey), labels, tmp_path / "model", run.job)
+
+
+@pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"PAR1")])
+def test_a_finished_catalogue_that_has_lost_a_file_is_mended(client, run, tmp_path, damage):
+    out = tmp_path / "catalogue"
+    shutil.copytree(run.catalogue, out)
+    damage(next(iter(files(out))))
+    assert verify(out).faults != []
+    flow.predict(client, open_survey(run.survey), run.model, out)
+    assert verify(out).faults == []
+    assert [checksum(f) for f in files(out)] == [checksum(f) for f in files(run.catalogue)]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (lambda root: shutil.copy(next(iter(files(root))),
+                                  root / "dataset/Norder=0/Dir=0/Npix=99.parquet"),
+         "Npix=99.parquet does not belong to the catalogue"),
+        (lambda root: (root / "dataset/_metadata").unlink(), "_metadata is missing"),
+        (lambda root: [(root / name).unlink() for name in ("hats.properties", "properties")],
+         "HATS layout are missing or damaged"),
+    ],
+)  # fmt: skip
+def test_what_other_readers_would_stumble_over_fails_verification(run, tmp_path, spoil, fault):
+    out = tmp_path / "catalogue"
+    shutil.copytree(run.catalogue, out)
+    spoil(out)
+    assert any(fault in sentence for sentence in verify(out).faults)

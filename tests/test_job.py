@@ -59,6 +59,12 @@ def test_a_missing_job_file_is_named(tmp_path):
         read_job(tmp_path / "nothing.toml")
 
 
+def test_a_faulty_setting_is_not_blamed_on_the_file_alone(tmp_path):
+    with pytest.raises(UserError, match=r"job\.toml with --set: 'training\.folds' = 'zwei'"):
+        read_job(write(tmp_path, ""), ["training.folds=zwei"])
+    assert read_job(write(tmp_path, ""), ["training.modes=RRc"]).training.modes == ("RRc",)
+
+
 @pytest.mark.parametrize("setting", ["survey", "survey=x", "survey.=x", ".path=x", "survey.path"])
 def test_a_setting_that_is_not_section_key_value_is_refused(tmp_path, setting):
     with pytest.raises(UserError, match=r"--set takes section\.key=value"):

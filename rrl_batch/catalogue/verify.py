@@ -97,10 +97,26 @@ def verify(root: Path) -> Verification:
         faults.append(f"{np.sum(times > 1)} stars have several rows, e.g. {unique[times > 1][0]}.")
     if not faults and len(ids) != manifest.rows:
         faults.append(f"There are {len(ids)} rows where the manifest says {manifest.rows}.")
+    faults += _layout_faults(root, manifest)
     asked_for = manifest.provenance["survey"]["stars"]
     if not faults and len(ids) != asked_for:
         faults.append(f"There are {len(ids)} rows of the {asked_for} stars of the survey.")
     return Verification(len(ids), len(manifest.partitions), faults)
+
+
+def _layout_faults(root: Path, manifest: Manifest) -> list[str]:
+    """Return what readers that do not know the manifest would stumble over."""
+    from hats.io.validation import is_valid_catalog
+
+    named = {root / receipt.path for receipt in manifest.partitions}
+    stray = sorted(set(root.glob("dataset/**/*.parquet")) - named)
+    faults = [f"{file.relative_to(root)} does not belong to the catalogue." for file in stray]
+    side = [root / "dataset" / name for name in ("_metadata", "_common_metadata")]
+    lost = [str(file.relative_to(root)) for file in side if not file.exists()]
+    faults += [f"{name} is missing." for name in lost]
+    if not faults and not is_valid_catalog(root):
+        faults.append("The files that describe the HATS layout are missing or damaged.")
+    return faults
 
 
 def _file_fault(root: Path, receipt: Receipt) -> str | None:

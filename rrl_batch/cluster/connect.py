@@ -12,14 +12,8 @@ from rrl_batch.job import ClusterSection
 if TYPE_CHECKING:
     from distributed import Client
 
-_THREAD_SETTINGS = (
-    "NUMBA_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
+# BLAS and OpenMP get one thread a worker by Dask's own defaults
+_THREAD_SETTINGS = ("NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _CONNECT_TIMEOUT = "10 s"
 
 
@@ -78,15 +72,10 @@ def _local(cluster: ClusterSection) -> Iterator["Client"]:
             f"cluster.threads_per_worker."
         )
     environment = dict.fromkeys(_THREAD_SETTINGS, str(cluster.threads_per_worker))
-    environment |= {
-        "KERAS_BACKEND": keras_backend(),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        # each member is a network of its own, which TensorFlow warns of as "retracing"
-        "DASK_LOGGING__TENSORFLOW": "error",
-    }
+    environment |= {"KERAS_BACKEND": keras_backend(), "TF_CPP_MIN_LOG_LEVEL": "3"}
     settings = {
-        # set before the worker starts: numba, BLAS and TensorFlow read these as they load
-        "distributed.nanny.pre-spawn-environ": environment,
+        # each member is a network of its own, which TensorFlow warns of as "retracing"
+        "distributed.nanny.pre-spawn-environ.DASK_LOGGING__TENSORFLOW": "error",
         # kernels and training hold the interpreter for longer than Dask's default patience
         "distributed.admin.tick.limit": "30 s",
         "distributed.worker.multiprocessing-method": "spawn",
@@ -100,6 +89,8 @@ def _local(cluster: ClusterSection) -> Iterator["Client"]:
             memory_limit=cluster.memory_per_worker,
             dashboard_address=cluster.dashboard_address,
             host="127.0.0.1",
+            # set in the workers alone: numba here must not see its number of threads change
+            env=environment,
             silence_logs=40,
         ) as local,
         Client(local) as client,

@@ -27,6 +27,9 @@ MAX_PHASE_GAP = 0.2
 SPARSE_EPOCHS = 50
 """Epochs below which a curve is sparser than the development set of Monti et al. (2024)."""
 
+MIN_AMPLITUDE = 0.01
+"""Smallest amplitude in G, in mag, of a curve that pulsates; RR Lyrae stars have above 0.1."""
+
 MAX_AMPLITUDE = 1.4
 """Largest peak-to-peak amplitude in G, in mag, of the development set of Monti et al. (2024)."""
 
@@ -36,8 +39,8 @@ MAX_PHI31_ERROR = 0.10
 DESCRIPTIONS = {
     Flag.TOO_FEW_EPOCHS: f"fewer than {MIN_EPOCHS} usable epochs: no metallicity",
     Flag.NO_PERIOD: "no period, or one that is not positive and finite: no metallicity",
-    Flag.BAD_PHOTOMETRY: "some epochs were rejected here: not finite, an error that is not "
-    "positive, or lists of unequal length (the last leaves no epochs)",
+    Flag.BAD_PHOTOMETRY: "some epochs were rejected here: not finite, beyond 40 mag, an error that "
+    "is not positive, or lists of unequal length (the last leaves no epochs)",
     Flag.PHASE_GAP: f"a gap of more than {MAX_PHASE_GAP} cycles between neighbouring epochs",
     Flag.SPARSE: f"fewer than {SPARSE_EPOCHS} usable epochs",
     Flag.AMPLITUDE: f"the smoothed curve's amplitude is above {MAX_AMPLITUDE} mag",
@@ -45,7 +48,8 @@ DESCRIPTIONS = {
     Flag.OUTSIDE_TRAINING_DOMAIN: "period, phi31 or amplitude lies outside the range of the "
     "stars that the model was trained on",
     Flag.OTHER_MODE: "the model was not trained for this pulsation mode: no metallicity",
-    Flag.SMOOTHING_FAILED: "no curve could be fitted to the epochs: no metallicity",
+    Flag.SMOOTHING_FAILED: "no curve could be fitted to the epochs, or a flat one (amplitude below "
+    f"{MIN_AMPLITUDE} mag): no metallicity",
 }
 
 NO_METALLICITY = Flag.TOO_FEW_EPOCHS | Flag.NO_PERIOD | Flag.OTHER_MODE | Flag.SMOOTHING_FAILED

@@ -8,6 +8,11 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 
 
+MAX_ABSOLUTE_MAG = 40.0
+"""Beyond it a magnitude is a mark for "no value", such as 99.999, or an error; below it, also a
+magnitude relative to the star's mean is possible."""
+
+
 class CleanEpochs(NamedTuple):
     """The usable epochs of a batch of stars, end to end.
 
@@ -39,7 +44,7 @@ def clean(
     offsets: npt.NDArray[np.int64],
     has_error: npt.NDArray[np.bool_],
 ) -> CleanEpochs:
-    """Drop epochs without a finite time and magnitude or without a positive, finite error.
+    """Drop epochs without a finite time, a possible magnitude or a positive, finite error.
 
     The error is asked for only of stars that have errors at all.
 
@@ -48,7 +53,7 @@ def clean(
     time : (n_epochs,) float, in days
         Times of all stars, star after star.
     mag : (n_epochs,) float, in mag
-        Magnitudes.
+        Magnitudes, possible if within `MAX_ABSOLUTE_MAG` of zero.
     mag_error : (n_epochs,) float, in mag
         Standard errors of the magnitudes.
     offsets : (n_stars + 1,) int64
@@ -65,7 +70,7 @@ def clean(
     needs_error = np.repeat(has_error, lengths)
     usable = (
         np.isfinite(time)
-        & np.isfinite(mag)
+        & (np.abs(mag) < MAX_ABSOLUTE_MAG)
         & (~needs_error | (np.isfinite(mag_error) & (mag_error > 0)))
     )
     kept = np.concatenate([[0], np.cumsum(usable, dtype=np.int64)])[offsets]

@@ -12,6 +12,7 @@ from rrl_batch.contracts.flags import (
     MAX_AMPLITUDE,
     MAX_PHASE_GAP,
     MAX_PHI31_ERROR,
+    MIN_AMPLITUDE,
     MIN_EPOCHS,
     SPARSE_EPOCHS,
 )
@@ -93,7 +94,7 @@ def prepare(
     amplitude = np.ptp(curves.mag, axis=1)
 
     usable = has_period & (counts >= MIN_EPOCHS)
-    fitted = usable & np.isfinite(amplitude)
+    fitted = usable & (amplitude >= MIN_AMPLITUDE)  # False where there is no curve
     if dataset == "raw":
         sequences = raw_sequences(phase, epochs.mag, epochs.offsets, period, points)
     else:

@@ -58,6 +58,7 @@ def evaluate(catalogue: Path, labels: Path, scale: str | None, out: Path) -> dic
     RunError
         If a file cannot be written.
     """
+    _refuse_other_folder(out)
     provenance = read_manifest(catalogue).provenance
     rows = read_catalogue(catalogue)
     known = read_labels(labels, scale)
@@ -87,6 +88,13 @@ def evaluate(catalogue: Path, labels: Path, scale: str | None, out: Path) -> dic
     metrics["notes"] = _notes(metrics)
     _write(out, metrics, rows["feh"].dropna(), compared)
     return metrics
+
+
+def _refuse_other_folder(out: Path) -> None:
+    """Refuse to write among files that are not an earlier evaluation's."""
+    own = {METRICS, PAGE, figures.PREDICTED_AGAINST_TRUE, figures.DISTRIBUTION}
+    if out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - own):
+        raise UserError(f"{out} already holds something else; name another folder.")
 
 
 def _write(

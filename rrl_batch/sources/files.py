@@ -133,7 +133,8 @@ class TransitCounts:
     def _unknown(self) -> str:
         first = ", ".join(str(star) for star in self.unknown_examples)
         more = ", …" if self.unknown_stars > len(self.unknown_examples) else ""
-        return f"of {self.unknown_stars:,} stars not in the star table ({first}{more})"
+        stars = "1 star" if self.unknown_stars == 1 else f"{self.unknown_stars:,} stars"
+        return f"whose stars are not in the star table ({stars}: {first}{more})"
 
 
 def stage_transits(
@@ -331,7 +332,8 @@ class StagedLightCurves:
         """Return the light curves of a partition, each in order of time.
 
         Transits at the same time are ordered by magnitude, so that the order of the files does
-        not matter. A star none of whose transits has an error counts as one without errors.
+        not matter. A transit that was given more than once, as overlapping downloads do, is
+        kept once. A star none of whose transits has an error counts as one without errors.
 
         Parameters
         ----------
@@ -343,6 +345,12 @@ class StagedLightCurves:
         source_id, time, mag, mag_error = self._transits(number)
         star = pd.Index(stars["source_id"]).get_indexer(source_id)
         order = np.lexsort((mag_error, mag, time, star))
+        repeated = np.ones(len(order), bool)
+        repeated[:1] = False
+        for values in (star, time, mag, np.nan_to_num(mag_error, nan=-1.0)):
+            repeated[1:] &= values[order[1:]] == values[order[:-1]]
+        order = order[~repeated]
+        star = star[order]
         epochs = np.bincount(star, minlength=len(stars))
         return LightCurveBatch(
             stars=stars[STARS.names],
@@ -350,7 +358,7 @@ class StagedLightCurves:
             time=time[order],
             mag=mag[order],
             mag_error=mag_error[order],
-            has_error=np.bincount(star[~np.isnan(mag_error)], minlength=len(stars)) > 0,
+            has_error=np.bincount(star[~np.isnan(mag_error[order])], minlength=len(stars)) > 0,
             malformed=np.zeros(len(stars), bool),
         )
 

@@ -160,6 +160,13 @@ def read_stars(path: Path) -> pd.DataFrame:
         table = table.append_column("period", pc.if_else(overtone, p1_o, pf))
     stars: pd.DataFrame = STARS.conform(table, str(path)).to_pandas()
     _refuse_duplicates(stars, path, "a star table has one row a star; remove the others.")
+    impossible = ~(stars["ra"].between(0, 360) & stars["dec"].between(-90, 90))
+    if impossible.any():
+        logging.getLogger(__name__).warning(
+            "%s: %d stars have no position, or an impossible one (the first: %d); the centre of "
+            "the HEALPix cell that a Gaia identifier names is taken instead.",
+            path, impossible.sum(), stars.loc[impossible, "source_id"].iloc[0],
+        )  # fmt: skip
     return stars
 
 
@@ -294,6 +301,8 @@ def _csv_options(
     return pyarrow.csv.ConvertOptions(
         null_values=_NULLS,
         strings_can_be_null=True,
+        true_values=["true", "True", "TRUE", "T", "t", "1"],
+        false_values=["false", "False", "FALSE", "F", "f", "0"],
         column_types=contract.schema if contract else None,
         include_columns=columns,
     )

@@ -33,6 +33,8 @@ class Receipt:
         File, relative to the dataset's folder.
     rows : int
         Rows in the file.
+    size : int
+        Bytes of the file.
     sha256 : str
         Checksum of the file's content.
     fingerprint : str
@@ -43,6 +45,7 @@ class Receipt:
 
     path: str
     rows: int
+    size: int
     sha256: str
     fingerprint: str
     counts: dict[str, int] = field(default_factory=dict)
@@ -108,9 +111,17 @@ def finished(root: Path, path: str, fingerprint: str) -> Receipt | None:
         receipt = Receipt(**json.loads(_receipt_path(root, path).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    if receipt.fingerprint != fingerprint or not (root / path).exists():
-        return None
-    return receipt
+    return receipt if receipt.fingerprint == fingerprint and _is_there(root, receipt) else None
+
+
+def _is_there(root: Path, receipt: Receipt) -> bool:
+    file = root / receipt.path
+    return file.exists() and file.stat().st_size == receipt.size
+
+
+def is_whole(root: Path) -> bool:
+    """Return whether the files of a finished dataset are there, as long as they were written."""
+    return all(_is_there(root, receipt) for receipt in Manifest.read(root).partitions)
 
 
 def commit(
@@ -151,7 +162,8 @@ def commit(
             table.schema
         ):
             raise RunError(f"{root / path} did not read back as it was written.")
-        receipt = Receipt(path, table.num_rows, checksum(partial), fingerprint, counts or {})
+        size = partial.stat().st_size
+        receipt = Receipt(path, table.num_rows, size, checksum(partial), fingerprint, counts or {})
     write_json(_receipt_path(root, path), asdict(receipt))
     return receipt
 

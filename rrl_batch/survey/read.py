@@ -170,6 +170,8 @@ def _open_folder(path: Path) -> Survey:
     stars = pd.concat(
         [_positions(file, number) for number, file in enumerate(files)], ignore_index=True
     )
+    if stars.empty:
+        raise UserError(f"{path} holds no stars: its Parquet files have columns but no rows.")
     twice = stars["source_id"].duplicated()
     if twice.any():
         star = stars["source_id"][twice].iloc[0]

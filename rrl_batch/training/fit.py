@@ -51,6 +51,8 @@ class FittedMember:
         Checksum of its weights.
     epochs : int
         Passes up to the weights that were kept.
+    epochs_run : int
+        Passes in all, those without improvement included.
     training : dict
         Scores on the stars that it was trained on.
     fingerprint : str
@@ -60,6 +62,7 @@ class FittedMember:
     fold: int
     sha256: str
     epochs: int
+    epochs_run: int
     training: dict[str, Any]
     fingerprint: str
 
@@ -111,7 +114,9 @@ def fit_member(
     stars = read_shards(root, receipts)
     folds = pd.read_parquet(root / FOLDS_FILE).set_index("source_id")["fold"]
     held_out = (stars.table["source_id"].map(folds) == fold).to_numpy()
-    network, epochs = _fit(_subset(stars, ~held_out), settings, settings.seed + fold, on_epoch)
+    network, epochs, epochs_run = _fit(
+        _subset(stars, ~held_out), settings, settings.seed + fold, on_epoch
+    )
 
     predicted = network.predict(stars.sequences, batch_size=settings.batch_size, verbose=0)[:, 0]
     table = stars.table.assign(predicted=predicted.astype(np.float64), fold=np.int32(fold))
@@ -124,6 +129,7 @@ def fit_member(
         fold,
         save_weights(network, model / weights_file(fold)),
         epochs,
+        epochs_run,
         scores(seen["feh"], seen["predicted"], weights),
         fingerprint,
     )
@@ -147,8 +153,8 @@ def _subset(stars: TrainingSet, rows: NDArray[np.bool_]) -> TrainingSet:
 
 def _fit(
     stars: TrainingSet, settings: FitSettings, seed: int, on_epoch: Callable[[int], None] | None
-) -> "tuple[keras.Model, int]":
-    """Fit a network and return it with the number of the epoch whose weights it has."""
+) -> "tuple[keras.Model, int, int]":
+    """Fit a network; return it, the number of the epoch whose weights it has, and the last."""
     import keras
 
     feh = stars.table["feh"].to_numpy(np.float64)
@@ -171,7 +177,7 @@ def _fit(
     callbacks = [stopper]
     if on_epoch is not None:
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda e, _: on_epoch(e + 1)))
-    network.fit(
+    history = network.fit(
         stars.sequences[training],
         target[training],
         sample_weight=weights[training],
@@ -182,7 +188,7 @@ def _fit(
         verbose=0,
     )
     _undo_scaling(network, mean, scale)
-    return network, int(stopper.best_epoch) + 1
+    return network, int(stopper.best_epoch) + 1, len(history.epoch)
 
 
 def _undo_scaling(network: "keras.Model", mean: float, scale: float) -> None:

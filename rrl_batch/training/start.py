@@ -49,7 +49,7 @@ def assign_training_folds(
     Raises
     ------
     UserError
-        If no label is of a star in the survey, or too few stars remain.
+        If no label is of a star in the survey, too few stars remain, or all labels are alike.
     """
     found = {key: sum(r.counts[key] for r in receipts) for key in receipts[0].counts}
     labelled = found.pop("labelled")
@@ -68,6 +68,11 @@ def assign_training_folds(
     except UserError as error:
         left_out = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in counts.items())
         raise UserError(f"{error} Of the labels: {left_out}.") from None
+    if np.ptp(stars["feh"]) == 0:
+        raise UserError(
+            f"All {len(stars)} training stars have the same label, {stars['feh'].iloc[0]} dex; "
+            f"there is nothing to learn from them: give labels that differ."
+        )
     with replacing(root / FOLDS_FILE) as partial:
         stars[["source_id"]].assign(fold=folds).to_parquet(partial, index=False)
     return counts

@@ -108,6 +108,22 @@ def test_bad_epochs_are_rejected_and_flagged():
     assert np.isfinite(prepared.sequences).all()
 
 
+def test_marks_for_no_value_are_no_magnitudes_and_a_flat_curve_is_none():
+    time, mag = rr_lyrae()
+    marked = mag.copy()
+    marked[[2, 30]] = 99.999, -999.0
+    batch = make_batch([(time, marked), (time, np.full(60, 15.0)), (time, np.full(60, 1e30))])
+    prepared = prepare(batch, points=N_POINTS)
+    found = flags_of(prepared)
+    assert prepared.table["num_epochs_used"].tolist() == [58, 60, 0]
+    assert found[0] & Flag.BAD_PHOTOMETRY
+    assert found[1] & Flag.SMOOTHING_FAILED
+    assert found[2] & Flag.BAD_PHOTOMETRY
+    assert found[2] & Flag.TOO_FEW_EPOCHS
+    assert np.isfinite(prepared.sequences[0]).all()
+    assert np.isnan(prepared.sequences[1:]).all()
+
+
 def test_quality_flags_follow_their_limits():
     gap = rr_lyrae(200, seed=1)
     inside = (gap[0] / 0.55) % 1 > 0.3

@@ -104,6 +104,7 @@ def _naive(table: pa.Table, source_ids: list[int]) -> dict[int, pd.DataFrame]:
     rows = rows[rows["band"].eq("G") & ~rejected & ~(rows["time"].isna() & rows["mag"].isna())]
     rows["mag_error"] = (2.5 / np.log(10) / rows["flux_over_error"]).astype(np.float32)
     rows["mag"] = rows["mag"].astype(np.float32)
+    rows = rows.drop_duplicates(["source_id", "time", "mag", "mag_error"])
     rows = rows.sort_values(["time", "mag", "mag_error"])
     columns = ["time", "mag", "mag_error"]
     curves = dict(list(rows.groupby("source_id")[columns]))
@@ -225,6 +226,17 @@ def test_transits_at_one_time_are_ordered_by_magnitude(tmp_path: Path, order: li
     np.testing.assert_allclose(curves[STAR]["mag_error"], errors, rtol=1e-6)
 
 
+@pytest.mark.parametrize("with_errors", [True, False])
+def test_a_transit_that_was_given_twice_is_kept_once(tmp_path: Path, with_errors: bool) -> None:
+    table = _transits(time=[2.0, 1.0], mag=[17.0, 19.0], flux_over_error=[200.0, 100.0])
+    if not with_errors:
+        table = table.drop_columns("flux_over_error")
+    once = _ingest_table(table, tmp_path)[1][STAR]
+    twice = _ingest_table(pa.concat_tables([table, table]), tmp_path)[1][STAR]
+    pd.testing.assert_frame_equal(twice, once)
+    assert len(once) == 2
+
+
 def test_error_is_that_of_the_flux(tmp_path: Path) -> None:
     _, curves, has_error = _ingest_table(
         _transits(flux_over_error=[108.57362, 10.857362]), tmp_path
@@ -291,7 +303,8 @@ def test_star_that_is_not_in_the_star_table_is_counted(tmp_path: Path) -> None:
     assert list(curves) == [STAR]
     assert (counts.unknown_star, counts.unknown_stars) == (5, 4)
     assert counts.summary() == (
-        "1 of 6 transits kept; left out: 5 of 4 stars not in the star table (6, 7, 8, …)."
+        "1 of 6 transits kept; left out: 5 whose stars are not in the star table "
+        "(4 stars: 6, 7, 8, …)."
     )
 
 
@@ -322,7 +335,8 @@ def test_summary_names_every_reason(tmp_path: Path) -> None:
     counts, _, _ = _ingest_table(table, tmp_path)
     assert counts.summary() == (
         "1 of 6 transits kept; left out: 1 in other bands, 1 rejected by photometry, 1 rejected "
-        "by variability, 1 without time and magnitude, 1 of 1 stars not in the star table (9)."
+        "by variability, 1 without time and magnitude, 1 whose stars are not in the star table "
+        "(1 star: 9)."
     )
 
 

@@ -95,3 +95,10 @@ def test_partitions_of_a_foreign_folder_follow_the_sky(foreign, run):
         pd.testing.assert_frame_equal(found.stars, expected.stars)
         assert (found.mag == expected.mag).all()
         assert own.rows == other.rows
+
+
+def test_a_survey_without_stars_is_refused(foreign):
+    file = foreign / "stars.parquet"
+    pd.read_parquet(file).head(0).to_parquet(file)
+    with pytest.raises(UserError, match="holds no stars"):
+        open_survey(foreign)
