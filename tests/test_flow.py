@@ -120,7 +120,7 @@ def test_an_unfinished_run_goes_on_and_gives_the_same_files(client, run, tmp_pat
     (out / MANIFEST).unlink()
     lost, *kept = files(out)
     lost.unlink()
-    for stray in ("_Npix=7.parquet.123.partial", "Npix=7.parquet"):  # of a run that was killed
+    for stray in ("_Npix=7.parquet.123.partial", "Npix=77.parquet"):  # of a run that was killed
         (lost.parent / stray).write_bytes(b"PAR1 torn")
     times = {file: file.stat().st_mtime_ns for file in kept}
     flow.predict(client, open_survey(run.survey), run.model, out)

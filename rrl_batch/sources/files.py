@@ -347,8 +347,9 @@ class StagedLightCurves:
         order = np.lexsort((mag_error, mag, time, star))
         repeated = np.ones(len(order), bool)
         repeated[:1] = False
-        for values in (star, time, mag, np.nan_to_num(mag_error, nan=-1.0)):
-            repeated[1:] &= values[order[1:]] == values[order[:-1]]
+        for values in (star, time, mag, mag_error):
+            later, earlier = values[order[1:]], values[order[:-1]]
+            repeated[1:] &= (later == earlier) | (np.isnan(later) & np.isnan(earlier))
         order = order[~repeated]
         star = star[order]
         epochs = np.bincount(star, minlength=len(stars))
