@@ -29,6 +29,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
+from rrl_batch.lightcurve.flat import kernel_arrays
+
 FloatArray = npt.NDArray[np.float64]
 
 MAX_HARMONICS = 8
@@ -121,13 +123,8 @@ def fit_fourier(
     ValueError
         If the arrays do not fit together or ``max_harmonics`` is below 3.
     """
-    # Copies: Arrow's buffers are read-only, a type for which numba would compile once more.
-    phase = np.array(phase, dtype=np.float64)
-    mag = np.array(mag, dtype=np.float64)
-    offsets = np.array(offsets, dtype=np.int64)
+    phase, mag, offsets = kernel_arrays(phase, mag, offsets)
     n_epochs = np.diff(offsets)
-    if not phase.shape == mag.shape == (offsets[-1],) or offsets[0] != 0 or (n_epochs < 0).any():
-        raise ValueError("offsets must rise from 0 to the number of epochs in phase and in mag")
     if max_harmonics < 3:
         raise ValueError(f"max_harmonics must be at least 3, got {max_harmonics}")
     # The mean, two coefficients a harmonic, and one epoch more than that.

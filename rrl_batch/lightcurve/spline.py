@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
+from rrl_batch.lightcurve.flat import kernel_arrays
+
 FloatArray = npt.NDArray[np.float64]
 
 MIN_KNOTS = 5
@@ -100,13 +102,8 @@ def smooth(
     ValueError
         If the arrays do not fit together or the method is unknown.
     """
-    # Copies: Arrow's buffers are read-only, a type for which numba would compile once more.
-    phase = np.array(phase, dtype=np.float64)
-    mag = np.array(mag, dtype=np.float64)
-    offsets = np.array(offsets, dtype=np.int64)
+    phase, mag, offsets = kernel_arrays(phase, mag, offsets)
     lengths = np.diff(offsets)
-    if not phase.shape == mag.shape == (offsets[-1],) or offsets[0] != 0 or (lengths < 0).any():
-        raise ValueError("offsets must rise from 0 to the number of epochs in phase and in mag")
     if n_points < 2:
         raise ValueError(f"n_points must be at least 2, got {n_points}")
     if method not in ("robust", "scipy"):
