@@ -1,26 +1,28 @@
 """The pipeline: stars and transits -> survey -> curves -> model -> catalogue.
 
-Data go one way. A survey is a bag: an element is a batch of stars, a partition of the bag is a
-partition of the sky. Each stage maps functions over it that know nothing of Dask, and ends in
-files that are committed one by one, so that a run that was stopped goes on where it was.
+Data go one way. The sky is a bag whose elements are its pieces, the partitions of a survey; a
+piece streams through a stage in batches of at most 20,000 stars, by functions that know nothing of
+Dask, and ends in a file that is committed, so that a run that was stopped goes on where it was.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 import pyarrow.parquet as pq
 from dask import bag
-from dask.bag import Bag
 
 from rrl_batch import __version__
 from rrl_batch.catalogue import write as catalogue
 from rrl_batch.cluster.connect import training_resources
 from rrl_batch.cluster.monitor import gather, report
+from rrl_batch.cluster.worker import call_once, compile_once, takes_turns
 from rrl_batch.inference.predict import predict as predict_stars
 from rrl_batch.job import Job, TrainingSection
+from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.models.folder import CARD, ModelCard
 from rrl_batch.sources.files import StagedLightCurves, stage_transits
@@ -29,7 +31,8 @@ from rrl_batch.sources.synthetic.source import SimulatedLightCurves, true_labels
 from rrl_batch.sources.tables import read_stars
 from rrl_batch.storage.commit import checksum, content_mark, fingerprint, replacing
 from rrl_batch.storage.manifest import Manifest, Receipt, claim, is_whole
-from rrl_batch.storage.sky import Partition
+from rrl_batch.storage.sky import Partition, Pixel
+from rrl_batch.survey.alignment import check_epochs
 from rrl_batch.survey.read import Survey, SurveyPartition
 from rrl_batch.survey.write import (
     STAGING,
@@ -41,18 +44,21 @@ from rrl_batch.survey.write import (
 from rrl_batch.survey.write import write_partition as write_survey_partition
 from rrl_batch.training.finish import finish_model
 from rrl_batch.training.fit import FitSettings, FittedMember, fit_member, weights_file
-from rrl_batch.training.shards import Selection, read_shards, write_shard
+from rrl_batch.training.shards import Selection, labelled_only, read_shards, write_shard
 from rrl_batch.training.start import assign_training_folds, store_labels
 
 if TYPE_CHECKING:
     from distributed import Client
 
+T = TypeVar("T")
+
 TRAINING_SET = "training"
 
+STARS_PER_TASK = 1_000
+"""Fewest stars in a task, 0.1 s of work: partitions smaller than that share one."""
 
-def light_curves(partitions: list[SurveyPartition]) -> Bag:
-    """Return partitions of a survey as a bag of `LightCurveBatch`."""
-    return _one_each(partitions).map(SurveyPartition.batches).flatten()
+STARS_PER_SELECTION = 20_000
+"""The same where most stars are only read, to find those with a label."""
 
 
 def simulate(client: "Client", n_stars: int, seed: int, out: Path, labels: Path) -> Manifest:
@@ -60,7 +66,9 @@ def simulate(client: "Client", n_stars: int, seed: int, out: Path, labels: Path)
     made_from = {"stars": n_stars, "seed": seed, "code_version": __version__}
     if claim(out, "survey", made_from) and labels.exists() and is_whole(out):
         return Manifest.read(out)
+    source = SimulatedLightCurves(seed)
     stars, partitions = plan_partitions(simulate_stars(n_stars, seed))
+    compile_once(client, source, stars.iloc[:0], 0)
     with replacing(labels) as partial:
         pq.write_table(true_labels(stars), partial)
     about = {
@@ -68,7 +76,7 @@ def simulate(client: "Client", n_stars: int, seed: int, out: Path, labels: Path)
         "synthetic": True,
         "made_from": made_from,
     }
-    return _write_survey(client, out, stars, partitions, SimulatedLightCurves(seed), about)
+    return _write_survey(client, out, stars, partitions, source, about)
 
 
 def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> Manifest:
@@ -118,12 +126,15 @@ def train(
     if claim(model, "model", made_from, last_file=CARD, work=weights_file("*")):
         return ModelCard.read(model)
 
+    _check_alignment(client, survey, model, preprocess)
     store_labels(root, labels)
     mark = fingerprint(made_from)
-    prepared = light_curves(survey.partitions).map(prepare, **preprocess)
-    numbers = _one_each(list(range(len(survey.partitions))))
-    shards = prepared.map_partitions(_write, numbers, write_shard, root.resolve(), selection, mark)
-    receipts = _compute(client, shards, "prepare", [p.rows for p in survey.partitions])
+    compile_once(client, prepare, LightCurveBatch.empty(), **preprocess)
+    receipts = _over_the_sky(
+        client, _write_training_shard, list(enumerate(survey.partitions)),
+        [piece.rows for piece in survey.partitions], STARS_PER_SELECTION, stage="select",
+        root=root.resolve(), preprocess=preprocess, selection=selection, mark=mark,
+    )  # fmt: skip
     counts = assign_training_folds(
         root, receipts, len(labels), job.training.folds, job.training.seed
     )
@@ -151,37 +162,64 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     if claim(out, "catalogue", made_from) and is_whole(out):
         return Manifest.read(out)
 
-    prepared = light_curves(survey.partitions).map(prepare, **card.preprocess.model_dump())
-    rows = prepared.map(predict_stars, model.resolve(), mark)
-    partitions = _one_each(survey.partitions)
-    description = catalogue.describe(survey, card)
-    written = rows.map_partitions(
-        _write, partitions, catalogue.write_partition, out.resolve(), mark, description
-    )
-    receipts = _compute(client, written, "predict", [p.rows for p in survey.partitions])
+    preprocess = card.preprocess.model_dump()
+    _check_alignment(client, survey, model, preprocess)
+    arguments = {"preprocess": preprocess, "model": model.resolve(), "mark": mark}
+    compile_once(client, _predict, LightCurveBatch.empty(), **arguments)
+    receipts = _over_the_sky(
+        client, _write_catalogue_partition, survey.partitions,
+        [piece.rows for piece in survey.partitions], STARS_PER_TASK, stage="predict",
+        **arguments, out=out.resolve(), description=catalogue.describe(survey, card),
+    )  # fmt: skip
     provenance = catalogue.provenance(survey, model, card, made_from)
     return catalogue.finish_catalogue(
         out, [p.pixel for p in survey.partitions], receipts, provenance
     )
 
 
-def _one_each(items: list[Any]) -> Bag:
-    """Return a bag with an item in each partition."""
-    return bag.from_sequence(items, npartitions=len(items))
-
-
-def _write(
-    batches: Iterable[Any], target: Iterable[Any], write: Callable[..., Receipt], *arguments: Any
+@takes_turns
+def _write_training_shard(
+    piece: tuple[int, SurveyPartition],
+    *,
+    root: Path,
+    preprocess: dict[str, Any],
+    selection: Selection,
+    mark: str,
 ) -> Receipt:
-    """Write what has become of a partition's batches; the target bag names the partition."""
-    (only,) = target
-    return write(batches, only, *arguments)
+    """Write the training stars of a piece of the sky."""
+    number, partition = piece
+    prepared = (prepare(b, **preprocess) for b in labelled_only(partition.batches(), root))
+    return write_shard(prepared, number, root, selection, mark)
 
 
-def _compute(client: "Client", receipts: Bag, stage: str, stars: list[int]) -> list[Any]:
-    """Run one task a partition and return the results, with a progress line in stars."""
-    futures = client.compute(receipts.to_delayed())
-    return gather(client, futures, stage=stage, unit="stars", planned=stars)
+@takes_turns
+def _write_catalogue_partition(
+    piece: SurveyPartition,
+    *,
+    preprocess: dict[str, Any],
+    model: Path,
+    mark: str,
+    out: Path,
+    description: str,
+) -> Receipt:
+    """Write the catalogue of a piece of the sky."""
+    rows = (_predict(batch, preprocess, model, mark) for batch in piece.batches())
+    return catalogue.write_partition(rows, piece, out, mark, description)
+
+
+def _predict(
+    batch: LightCurveBatch, preprocess: dict[str, Any], model: Path, mark: str
+) -> pd.DataFrame:
+    """Return the catalogue's rows of a batch of stars."""
+    return predict_stars(prepare(batch, **preprocess), model, mark)
+
+
+@takes_turns
+def _write_survey_partition(
+    piece: tuple[int, Pixel], *, out: Path, source: LightCurveSource, mark: str, description: str
+) -> Receipt:
+    """Write a piece of the sky with the light curves of a source."""
+    return write_survey_partition(piece, out, source, mark, description)
 
 
 def _write_survey(
@@ -195,15 +233,50 @@ def _write_survey(
     """Write the stars of a plan with the light curves of a source."""
     stage_stars(out, stars, partitions)
     pixels = [partition.pixel for partition in partitions]
-    receipts = _one_each(list(enumerate(pixels))).map(
-        write_survey_partition,
-        out.resolve(),
-        source,
-        fingerprint(provenance),
-        provenance["description"],
-    )
-    done = _compute(client, receipts, "survey", [p.stop - p.start for p in partitions])
-    return finish_survey(out, pixels, [receipt for (receipt,) in done], provenance)
+    receipts = _over_the_sky(
+        client, _write_survey_partition, list(enumerate(pixels)),
+        [p.stop - p.start for p in partitions], STARS_PER_TASK, stage="survey",
+        out=out.resolve(), source=source, mark=fingerprint(provenance),
+        description=provenance["description"],
+    )  # fmt: skip
+    return finish_survey(out, pixels, receipts, provenance)
+
+
+def _check_alignment(
+    client: "Client", survey: Survey, model: Path, preprocess: dict[str, Any]
+) -> None:
+    """Check that the model's curves and the survey's have their phase 0 at the same place."""
+    if preprocess["alignment"] == "maximum":
+        largest = max(survey.partitions, key=lambda piece: piece.rows)
+        call_once(client, check_epochs, largest, survey.path, model)
+
+
+def _over_the_sky(
+    client: "Client",
+    task: Callable[..., Receipt],
+    pieces: Sequence[T],
+    stars: list[int],
+    stars_per_task: int,
+    *,
+    stage: str,
+    **arguments: Any,
+) -> list[Receipt]:
+    """Call a function for every piece of the sky, with a progress line in stars.
+
+    Neighbouring pieces share a task until it has as many stars as it should.
+    """
+    groups: list[list[T]] = []
+    planned: list[int] = []
+    for piece, n_stars in zip(pieces, stars, strict=True):
+        if not planned or planned[-1] >= stars_per_task:
+            groups.append([])
+            planned.append(0)
+        groups[-1].append(piece)
+        planned[-1] += n_stars
+    sky = bag.from_sequence(groups, npartitions=len(groups)).flatten()
+    futures = client.compute(sky.map(task, **arguments).to_delayed())
+    done: list[list[Receipt]] = gather(client, futures, stage=stage, unit="stars", planned=planned)
+    return list(chain.from_iterable(done))
 
 
 def _fit_members(

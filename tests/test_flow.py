@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from rrl_batch import flow
 from rrl_batch.catalogue.verify import read_catalogue, verify
 from rrl_batch.contracts import CATALOGUE, Flag
 from rrl_batch.contracts.flags import NO_METALLICITY
-from rrl_batch.errors import UserError
+from rrl_batch.errors import RunError, UserError
 from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard
 from rrl_batch.sources.tables import read_labels
 from rrl_batch.storage.commit import checksum
@@ -128,6 +129,42 @@ def test_an_unfinished_run_goes_on_and_gives_the_same_files(client, run, tmp_pat
     assert [checksum(f) for f in files(out)] == [checksum(f) for f in files(run.catalogue)]
     assert {file: file.stat().st_mtime_ns for file in kept} == times
     assert is_valid_catalog(out, strict=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk that has 128 KiB, and how to make the disk larger."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def command(*words):
+        return subprocess.run([*words, str(disk)], capture_output=True, check=False).returncode
+
+    try:
+        mounted = command("mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs") == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a small disk cannot be mounted here: that needs the rights of root")
+    yield disk, lambda: command("mount", "-o", "remount,size=64m")
+    command("umount", "--lazy")
+
+
+def test_a_full_disk_leaves_what_is_finished_and_the_run_goes_on(client, run, small_disk):
+    disk, enlarge = small_disk
+    out = disk / "catalogue"
+    with pytest.raises(RunError, match=r"could not be written: the disk is full; free some space"):
+        flow.predict(client, open_survey(run.survey), run.model, out)
+    receipts = [json.loads(r.read_text()) for r in (out / "receipts").glob("*.json")]
+    assert 0 < len(receipts) < len(files(run.catalogue))
+    assert all(checksum(out / r["path"]) == r["sha256"] for r in receipts)
+    times = {r["path"]: (out / r["path"]).stat().st_mtime_ns for r in receipts}
+
+    enlarge()
+    flow.predict(client, open_survey(run.survey), run.model, out)
+    assert verify(out).faults == []
+    assert [checksum(f) for f in files(out)] == [checksum(f) for f in files(run.catalogue)]
+    assert {path: (out / path).stat().st_mtime_ns for path in times} == times
 
 
 def test_a_seed_makes_survey_and_training_repeatable(client, run, tmp_path):

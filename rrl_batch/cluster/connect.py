@@ -12,8 +12,6 @@ from rrl_batch.job import ClusterSection
 if TYPE_CHECKING:
     from distributed import Client
 
-# BLAS and OpenMP get one thread a worker by Dask's own defaults
-_THREAD_SETTINGS = ("NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _CONNECT_TIMEOUT = "10 s"
 
 
@@ -21,8 +19,8 @@ _CONNECT_TIMEOUT = "10 s"
 def connect(cluster: ClusterSection) -> Iterator["Client"]:
     """Yield a client of the cluster that a job asks for; a local one ends with the block.
 
-    Workers run one task at a time, and its kernels use the threads that the worker owns, so that
-    processes times threads never exceed the cores.
+    The workers of a host never own more threads than it has cores; a task uses those of its worker
+    (`rrl_batch.cluster.worker.takes_turns`).
 
     Parameters
     ----------
@@ -32,7 +30,8 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
     Raises
     ------
     UserError
-        If the scheduler's address is missing, or workers times threads exceed the cores.
+        If the scheduler's address is missing, or the workers of a host own more threads than it
+        has cores.
     RunError
         If no scheduler answers at the address.
     """
@@ -55,7 +54,24 @@ def _running(cluster: ClusterSection) -> Iterator["Client"]:
     except (OSError, ValueError) as error:
         raise RunError(f"No scheduler answers at {cluster.address}: {error}.") from None
     with client:
+        _check_threads(client)
         yield client
+
+
+def _check_threads(client: "Client") -> None:
+    """Check that no host of a cluster has workers with more threads than it has cores."""
+    from dask.system import cpu_count
+
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    cores = client.run(cpu_count)
+    for host in {worker["host"] for worker in workers.values()}:
+        mine = {a: w["nthreads"] for a, w in workers.items() if w["host"] == host and a in cores}
+        if mine and sum(mine.values()) > (available := max(cores[address] for address in mine)):
+            raise UserError(
+                f"The workers on {host} have {sum(mine.values())} threads for {available} cores; "
+                f"start fewer, or with fewer threads each, e.g. 'dask worker ADDRESS --nthreads 1 "
+                f"--nworkers {available}'."
+            )
 
 
 @contextmanager
@@ -71,8 +87,6 @@ def _local(cluster: ClusterSection) -> Iterator["Client"]:
             f"{CPU_COUNT} cores of this machine; lower cluster.workers or "
             f"cluster.threads_per_worker."
         )
-    environment = dict.fromkeys(_THREAD_SETTINGS, str(cluster.threads_per_worker))
-    environment |= {"KERAS_BACKEND": keras_backend(), "TF_CPP_MIN_LOG_LEVEL": "3"}
     settings = {
         # each member is a network of its own, which TensorFlow warns of as "retracing"
         "distributed.nanny.pre-spawn-environ.DASK_LOGGING__TENSORFLOW": "error",
@@ -85,12 +99,11 @@ def _local(cluster: ClusterSection) -> Iterator["Client"]:
         _quiet_about_ports(),
         LocalCluster(
             n_workers=workers,
-            threads_per_worker=1,
+            threads_per_worker=cluster.threads_per_worker,
             memory_limit=cluster.memory_per_worker,
             dashboard_address=cluster.dashboard_address,
             host="127.0.0.1",
-            # set in the workers alone: numba here must not see its number of threads change
-            env=environment,
+            env={"KERAS_BACKEND": keras_backend(), "TF_CPP_MIN_LOG_LEVEL": "3"},
             silence_logs=40,
         ) as local,
         Client(local) as client,

@@ -1,8 +1,8 @@
 """Progress: a line per stage, with how much is done, how fast, and the time that is left."""
 
 import sys
+import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
@@ -19,7 +19,8 @@ _LINE = (
     "{desc:<10} {n:,.0f} of {total:,.0f}{unit}  {percentage:3.0f} %  {rate_fmt}  "
     "{elapsed} + {remaining} left"
 )
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.1
+_SHOW_SECONDS = 0.5
 _LOG_SECONDS = 10.0
 
 
@@ -64,8 +65,6 @@ def gather(
     RunError
         If workers died of a task.
     """
-    from distributed import wait
-
     running: dict[str, float] = {}
 
     def listen(event: "tuple[float, dict[str, float]]") -> None:
@@ -73,42 +72,43 @@ def gather(
 
     client.subscribe_topic(_TOPIC, listen)
     expected = {future.key: float(units) for future, units in zip(futures, planned, strict=True)}
-    waiting, finished = set(futures), 0.0
+    waiting, results = set(futures), {}
     bar = tqdm(
         desc=stage,
         unit=f" {unit}",
         total=sum(expected.values()),
         bar_format=_LINE,
         file=sys.stderr,
-        mininterval=_POLL_SECONDS if sys.stderr.isatty() else _LOG_SECONDS,
+        mininterval=_SHOW_SECONDS if sys.stderr.isatty() else _LOG_SECONDS,
     )
+    finished = 0.0
     try:
         while waiting:
-            with suppress(TimeoutError):
-                wait(waiting, timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
-            for future in [f for f in waiting if f.done()]:
-                waiting.remove(future)
-                result = _result(future, stage)
+            time.sleep(_POLL_SECONDS)
+            done = [future for future in waiting if future.done()]
+            waiting.difference_update(done)
+            for future, result in zip(done, _results(client, done, stage), strict=True):
+                results[future.key] = result
                 if amount is not None:
                     expected[future.key] = amount(result)
                 finished += expected[future.key]
             bar.total = sum(expected.values())
             bar.update(finished + sum(running.get(f.key, 0.0) for f in waiting) - bar.n)
         bar.refresh()
-        results: list[T] = client.gather(list(futures))
     finally:
         bar.close()
         client.unsubscribe_topic(_TOPIC)
-        client.cancel(list(waiting))
-    return results
+        # those that failed too: the same tasks given again shall run again
+        client.cancel(list(futures))
+    return [results[future.key] for future in futures]
 
 
-def _result(future: "Future", stage: str) -> Any:
-    """Return a task's result; say in a sentence that it has killed its workers."""
+def _results(client: "Client", done: "list[Future]", stage: str) -> list[Any]:
+    """Return tasks' results; say in a sentence that one has killed its workers."""
     from distributed import KilledWorker
 
     try:
-        return future.result()
+        return client.gather(done)
     except KilledWorker as error:
         raise RunError(
             f"{stage}: the task {error.task} was given up after {error.allowed_failures + 1} of "

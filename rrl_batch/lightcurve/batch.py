@@ -93,6 +93,31 @@ class LightCurveBatch:
             malformed=malformed,
         )
 
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a batch of no stars."""
+        return cls.from_arrow(SURVEY.schema.empty_table())
+
+    def select(self, rows: NDArray[np.bool_]) -> Self:
+        """Return some of the stars, in the same order.
+
+        Parameters
+        ----------
+        rows : (n_stars,) bool ndarray
+            Which of them.
+        """
+        counts = np.diff(self.offsets)
+        epochs = np.repeat(rows, counts)
+        return type(self)(
+            stars=self.stars[rows].reset_index(drop=True),
+            offsets=np.concatenate([[0], np.cumsum(counts[rows])]).astype(np.int64),
+            time=self.time[epochs],
+            mag=self.mag[epochs],
+            mag_error=self.mag_error[epochs],
+            has_error=self.has_error[rows],
+            malformed=self.malformed[rows],
+        )
+
     def to_arrow(self) -> pa.Table:
         """Return the batch as rows of the survey contract."""
         offsets = pa.array(self.offsets, pa.int32())

@@ -1,5 +1,6 @@
 """Atomic files: written beside their final name, flushed to disk, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -42,7 +43,17 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise RunError(f"{path} could not be written: {error}.") from error
+        raise RunError(f"{path} could not be written: {_reason(error)}.") from error
+
+
+def _reason(error: OSError) -> str:
+    # Arrow and HDF5 wrap the system's error, HDF5 without its number
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return (
+            "the disk is full; free some space and give the same command again, what is "
+            "finished stays"
+        )
+    return str(error)
 
 
 def _flush(path: Path) -> None:

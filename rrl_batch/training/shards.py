@@ -1,6 +1,6 @@
 """The training set on disk: the labelled, selected stars of each survey partition, as sequences."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.prepare import PreparedStars
 from rrl_batch.lightcurve.sequences import Sequences
 from rrl_batch.storage.manifest import Receipt, commit, finished
@@ -63,6 +64,21 @@ class Selection:
             & self.curve_is_good(table)
             & ~(table["feh_error"] > self.max_feh_error)
         )
+
+
+def labelled_only(batches: Iterable[LightCurveBatch], root: Path) -> Iterator[LightCurveBatch]:
+    """Yield the labelled stars of each batch, so that no other curve is prepared for nothing.
+
+    Parameters
+    ----------
+    batches : iterable of LightCurveBatch
+        Stars of a survey.
+    root : pathlib.Path
+        Folder of the training set, which holds the labels.
+    """
+    labelled = pd.read_parquet(root / LABELS_FILE, columns=["source_id"])["source_id"]
+    for batch in batches:
+        yield batch.select(batch.stars["source_id"].isin(labelled).to_numpy())
 
 
 def write_shard(
