@@ -19,6 +19,7 @@ from rrl_batch.storage.manifest import MANIFEST, ROWS_PER_GROUP, RUN, Manifest
 from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, partition, with_positions
 
 _POSITION = ["source_id", "ra", "dec"]
+_READ_BUFFER = 2**20
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,29 @@ class SurveyPartition:
         UserError
             If a file cannot be read, or its columns do not fulfil the contract.
         """
+        waiting: list[pa.Table] = []
+        for table in self._tables():
+            if waiting and sum(map(len, waiting)) + len(table) > ROWS_PER_GROUP:
+                yield LightCurveBatch.from_arrow(pa.concat_tables(waiting))
+                waiting = []
+            waiting.append(table)
+        if waiting:
+            yield LightCurveBatch.from_arrow(pa.concat_tables(waiting))
+
+    def _tables(self) -> Iterator[pa.Table]:
+        """Yield the stars as they come from the files, a table at a time, without empty ones."""
         for path, groups in self.files:
             names = pq.read_schema(path).names
             columns = [name for name in SURVEY.names if name in names]
             try:
-                # without the read-ahead that would hold all row groups of a large file
-                for piece in pq.ParquetFile(path, pre_buffer=False).iter_batches(
-                    ROWS_PER_GROUP, row_groups=list(groups), columns=columns
-                ):
+                # as a stream, so that row groups of any size are never held whole
+                file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BUFFER)
+                for piece in file.iter_batches(ROWS_PER_GROUP, list(groups), columns):
                     table = pa.Table.from_batches([piece])
                     if not self.sorted:
                         table = self._rows_within(table, path)
                     if table.num_rows:
-                        yield LightCurveBatch.from_arrow(table, str(path))
+                        yield SURVEY.conform(table, str(path))
             except (pa.ArrowException, OSError) as error:
                 raise _unreadable(path, error) from None
 

@@ -1,6 +1,10 @@
 import shutil
+import subprocess
+import sys
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -102,3 +106,47 @@ def test_a_survey_without_stars_is_refused(foreign):
     pd.read_parquet(file).head(0).to_parquet(file)
     with pytest.raises(UserError, match="holds no stars"):
         open_survey(foreign)
+
+
+READ_ONE_PARTITION = """
+import sys
+from pathlib import Path
+import pyarrow as pa
+from rrl_batch.survey.read import open_survey
+
+survey = open_survey(Path(sys.argv[1]))
+sizes = [len(batch) for batch in survey.partitions[0].batches()]
+print(sizes == [survey.partitions[0].rows], max(p.rows for p in survey.partitions),
+      pa.default_memory_pool().max_memory())
+"""
+
+
+def test_a_crowded_field_in_one_row_group_is_split_and_never_held_whole(tmp_path):
+    """The stars of a Magellanic Cloud, in one piece on the disk and in one place on the sky."""
+    rng, n_stars, n_epochs = np.random.default_rng(0), 200_000, 40
+    offsets = pa.array(np.arange(n_stars + 1) * n_epochs, pa.int32())
+    lists = {
+        name: pa.ListArray.from_arrays(offsets, pa.array(values, kind))
+        for name, values, kind in (
+            ("g_transit_time", rng.uniform(1700, 2700, n_stars * n_epochs), pa.float64()),
+            ("g_transit_mag", rng.normal(19, 0.3, n_stars * n_epochs), pa.float32()),
+            ("g_transit_mag_error", rng.uniform(0.01, 0.1, n_stars * n_epochs), pa.float32()),
+        )
+    }
+    stars = pa.table(
+        {
+            "source_id": np.arange(n_stars) + 1,
+            "ra": rng.normal(80, 2, n_stars),
+            "dec": rng.normal(-69, 2, n_stars),
+            "best_classification": ["RRab"] * n_stars,
+            "period": rng.uniform(0.4, 0.8, n_stars),
+            **lists,
+        }
+    )
+    pq.write_table(stars, tmp_path / "cloud.parquet", row_group_size=n_stars)
+    command = [sys.executable, "-c", READ_ONE_PARTITION, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    in_one_batch, largest, peak = done.stdout.split()
+    assert in_one_batch == "True"
+    assert int(largest) <= 20_000
+    assert int(peak) < 0.6 * stars.nbytes
