@@ -16,7 +16,7 @@ CATALOGUE = Contract(
         Column("feh_error", F32, "dex", "stat.error;phys.abund.Z",
                "Total standard error of feh, from the model's out-of-fold errors and spread"),
         Column("feh_model_error", F32, "dex", "stat.stdev;phys.abund.Z",
-               "Standard deviation of the ensemble's members"),
+               "Standard deviation of the ensemble's members; null where there is one only"),
         Column("feh_gru", F32, "dex", "phys.abund.Z",
                "The network ensemble's own value of feh"),
         Column("feh_lo", F32, "dex", "phys.abund.Z;stat.min",

@@ -1,26 +1,30 @@
 """Load an ensemble once per process, and predict with all of its members."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rrl_batch.inference.fused import FusedEnsemble, can_fuse
+from rrl_batch.inference.by_keras import KerasEnsemble
+from rrl_batch.inference.fused import FusedEnsemble
 from rrl_batch.lightcurve.sequences import Sequences
-from rrl_batch.models.folder import OUT_OF_FOLD, ModelCard, load_member
+from rrl_batch.models.folder import OUT_OF_FOLD, ModelCard, load_member, weights_path
+from rrl_batch.models.registry import ARCHITECTURES, check
 
-if TYPE_CHECKING:
-    import keras
-
-Engine = Callable[[Sequences], NDArray[Any]]
+Engine = Callable[[Sequences], NDArray[np.float32]]
 """From (n_stars, n_points, 2) sequences to (n_stars, n_members) metallicities."""
 
-_BATCH_SIZE = 1024
+_CHANNELS = 2
+"""Numbers a point of a sequence: magnitude, and phase times period."""
+
+_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""What the drivers of NVIDIA, AMD and Windows' Linux subsystem put there."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,10 @@ class Ensemble:
         """
         card = ModelCard.read(folder)
         held_out = pd.read_parquet(folder / OUT_OF_FOLD, columns=["source_id", "fold"])
-        networks = [load_member(folder, card, member) for member in card.members]
-        return cls(card, choose_engine(networks), held_out.set_index("source_id")["fold"])
+        return cls(card, choose_engine(folder, card), held_out.set_index("source_id")["fold"])
 
     def predict_members(self, sequences: Sequences) -> NDArray[np.float64]:
-        """Return every member's prediction.
+        """Return every member's prediction; even with no star, the fused kernel is compiled.
 
         Parameters
         ----------
@@ -68,35 +71,45 @@ class Ensemble:
         (n_stars, n_members) float64 ndarray
             Metallicities, in dex.
         """
-        if len(sequences) == 0:
-            return np.empty((0, len(self.card.members)))
         return self.engine(sequences).astype(np.float64)
 
 
-def choose_engine(networks: "Sequence[keras.Model]") -> Engine:
-    """Return what evaluates an ensemble fastest here.
+def choose_engine(folder: Path, card: ModelCard) -> Engine:
+    """Load what evaluates a model fastest here.
 
-    ============================================  ======================================
-    networks                                      engine
-    ============================================  ======================================
-    any, on a worker with a GPU                   Keras
-    recurrent stacks without masking, on a CPU    the fused kernel, all members at once
-    any other, on a CPU                           Keras
-    ============================================  ======================================
+    ==================================================  ====================================
+    model                                               engine
+    ==================================================  ====================================
+    any, on a worker with a GPU                         Keras
+    `fused` in the registry and not masked, on a CPU    the fused kernel, all members at once
+    any other, on a CPU                                 Keras
+    ==================================================  ====================================
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Folder of the model.
+    card : ModelCard
+        Its card.
+
+    Raises
+    ------
+    UserError
+        If weights are missing or damaged, or the architecture is unknown.
     """
-    if not _has_gpu() and all(map(can_fuse, networks)):
-        return FusedEnsemble.from_networks(networks).predict
-
-    def predict_by_keras(sequences: Sequences) -> NDArray[np.float32]:
-        predicted = [
-            network.predict(sequences, batch_size=_BATCH_SIZE, verbose=0) for network in networks
-        ]
-        return np.concatenate(predicted, axis=1)
-
-    return predict_by_keras
+    check(card.architecture)
+    fused = ARCHITECTURES[card.architecture].fused and not card.preprocess.masked
+    if fused and not _has_gpu():
+        paths = [weights_path(folder, member) for member in card.members]
+        return FusedEnsemble.from_files(paths, _CHANNELS).predict
+    return KerasEnsemble([load_member(folder, card, member) for member in card.members]).predict
 
 
 def _has_gpu() -> bool:
+    """Return whether Keras has a GPU; it is not loaded to find out where there is no driver."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or not any(map(os.path.exists, _GPU_DRIVERS)):
+        return False
     import keras
 
     return bool(keras.distribution.list_devices("gpu"))

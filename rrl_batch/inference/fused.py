@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import Any, Self
 
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rrl_batch.errors import UserError
 from rrl_batch.inference.recurrent_kernel import (
     LANES,
     RUN,
@@ -15,16 +17,14 @@ from rrl_batch.inference.recurrent_kernel import (
     TANH,
     evaluate,
 )
-
-if TYPE_CHECKING:
-    import keras
+from rrl_batch.inference.stack_file import Direction, RecurrentStack, read_stack
 
 Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class FusedEnsemble:
-    """Networks of one architecture that the kernel evaluates together.
+    """Stacks of GRU or LSTM layers, alike in all but their weights, that the kernel evaluates.
 
     A star's prediction depends on its own curve alone, to the last bit: not on the stars beside
     it, nor on the number of threads.
@@ -44,30 +44,32 @@ class FusedEnsemble:
     weights: Float32Array
 
     @classmethod
-    def from_networks(cls, networks: "Sequence[keras.Model]") -> Self:
-        """Take over the weights of networks.
+    def from_files(cls, paths: Sequence[Path], n_channels: int) -> Self:
+        """Read the members from their weights files.
 
         Parameters
         ----------
-        networks : sequence of keras.Model
-            The members, for each of which `can_fuse` holds, all of one architecture.
+        paths : sequence of pathlib.Path
+            A file a member, of which there is at least one.
+        n_channels : int
+            Numbers a point of the input.
 
         Raises
         ------
-        ValueError
-            If there is no network, one that cannot be fused, or one unlike the first.
+        UserError
+            If a file is damaged, does not hold a recurrent stack, or is unlike the first.
         """
-        if not networks or not all(map(can_fuse, networks)):
-            raise ValueError("networks must be one or more recurrent stacks that can be fused")
-        members = [_pack(network) for network in networks]
+        members = [pack(read_stack(path, n_channels)) for path in paths]
         runs = members[0][0]
-        if not all(np.array_equal(runs, other) for other, _ in members):
-            raise ValueError("networks must have the same layers of the same sizes")
-        weights = np.stack([weights for _, weights in members])
-        return cls(networks[0].inputs[0].shape[-1], runs, weights)
+        for path, (others, _) in zip(paths, members, strict=True):
+            if not np.array_equal(runs, others):
+                raise UserError(f"{path} has other layers than {paths[0]}; train again.")
+        return cls(n_channels, runs, np.stack([weights for _, weights in members]))
 
     def predict(self, sequences: ArrayLike) -> Float32Array:
         """Return every member's prediction, on as many threads as numba may use.
+
+        The kernel is called, and compiled if need be, even if there is no star.
 
         Parameters
         ----------
@@ -90,11 +92,9 @@ class FusedEnsemble:
                 f"sequences must have the shape (n_stars, n_points, {self.n_channels}) with one "
                 f"point or more, got {sequences.shape}"
             )
-        n_stars = len(sequences)
+        n_stars, n_points, _ = sequences.shape
         predicted = np.empty((n_stars, len(self.weights)), np.float32)
-        if n_stars == 0:
-            return predicted
-        curves = sequences.reshape(n_stars, -1)
+        curves = sequences.reshape(n_stars, n_points * self.n_channels)
         # Arrow's buffers are read-only, for numba a type of its own: one type for all.
         curves.flags.writeable = False
         n_threads = min(numba.get_num_threads(), -(-n_stars // LANES))
@@ -102,137 +102,53 @@ class FusedEnsemble:
         return predicted
 
 
-def can_fuse(network: "keras.Model") -> bool:
-    """Return whether a network is one that the kernel evaluates as Keras does.
-
-    It must be a plain stack of GRU, LSTM or either in `keras.layers.Bidirectional`, with dropout
-    anywhere, and then one output unit; all with default activations, in float32, without masking.
+def pack(stack: RecurrentStack) -> tuple[NDArray[np.void], Float32Array]:
+    """Return the runs of a network, and its weights in the kernel's order.
 
     Parameters
     ----------
-    network : keras.Model
-        Any network.
+    stack : RecurrentStack
+        The network.
+
+    Returns
+    -------
+    runs : (n_runs,) structured ndarray
+        As `FusedEnsemble` has them.
+    weights : (n_weights,) float32 ndarray
+        Of this member.
     """
-    layers = _stack(network)
-    if len(layers) < 2 or not _is_output(layers[-1]):
-        return False
-    last = len(layers) - 2
-    return all(
-        _is_recurrent(layer) and layer.return_sequences == (number < last)
-        for number, layer in enumerate(layers[:-1])
-    )
-
-
-def _stack(network: "keras.Model") -> "list[keras.layers.Layer]":
-    """Return the layers one after the other, without dropout; none if they form no chain."""
-    from keras import Sequential
-    from keras.layers import Dropout, InputLayer
-
-    chained = network.built if type(network) is Sequential else _is_chain(network)
-    passive = (Dropout, InputLayer)
-    return [layer for layer in network.layers if chained and type(layer) not in passive]
-
-
-def _is_chain(network: "keras.Model") -> bool:
-    """Return whether the only input of each layer is the output of the one before it."""
-    inputs = getattr(network, "inputs", [])  # a subclassed model has none
-    if len(inputs) != 1 or len(network.outputs) != 1:
-        return False
-    tensor = inputs[0]
-    for layer in network.layers[1:]:
-        if layer.input is not tensor:
-            return False
-        tensor = layer.output
-    return tensor is network.outputs[0]
-
-
-def _directions(layer: "keras.layers.Layer") -> "list[keras.layers.RNN]":
-    """Return a recurrent layer, or the forward and the backward one of a bidirectional layer."""
-    from keras.layers import Bidirectional
-
-    return [layer.forward_layer, layer.backward_layer] if type(layer) is Bidirectional else [layer]
-
-
-def _is_recurrent(layer: "keras.layers.Layer") -> bool:
-    if getattr(layer, "merge_mode", "concat") != "concat":
-        return False
-    return all(
-        _is_default(direction) and direction.go_backwards == bool(number)
-        for number, direction in enumerate(_directions(layer))
-    )
-
-
-def _is_default(layer: "keras.layers.Layer") -> bool:
-    from keras import activations
-    from keras.layers import GRU, LSTM
-
-    return (
-        type(layer) in (GRU, LSTM)
-        and layer.dtype_policy.name == "float32"
-        and layer.activation is activations.tanh
-        and layer.recurrent_activation is activations.sigmoid
-        and not layer.stateful
-        and not layer.return_state
-        and getattr(layer, "reset_after", True)
-    )
-
-
-def _is_output(layer: "keras.layers.Layer") -> bool:
-    from keras import activations
-    from keras.layers import Dense
-
-    return (
-        type(layer) is Dense
-        and layer.dtype_policy.name == "float32"
-        and layer.units == 1
-        and layer.activation is activations.linear
-    )
-
-
-def _pack(network: "keras.Model") -> tuple[NDArray[np.void], Float32Array]:
-    """Return the runs of a network, and its weights in the kernel's order."""
-    *recurrent, output = _stack(network)
-    n_inputs = network.inputs[0].shape[-1]
-    runs, parts, size = [], [], 0
-    for number, layer in enumerate(recurrent):
-        directions = _directions(layer)
-        width = sum(direction.units for direction in directions)
+    runs, size = [], 0
+    parts: list[NDArray[Any]] = []
+    for number, layer in enumerate(stack.layers):
+        width = sum(direction.n_units for direction in layer)
         first_row = 0
-        for backward, direction in enumerate(directions):
-            units, is_lstm = direction.units, _is_lstm(direction)
-            runs.append((is_lstm, backward, number, n_inputs, units, width, first_row, size))
-            parts.append(_pack_run(direction.get_weights(), is_lstm))
-            first_row += units
+        for backward, direction in enumerate(layer):
+            n_inputs, n_units = len(direction.kernel), direction.n_units
+            runs.append(
+                (direction.is_lstm, backward, number, n_inputs, n_units, width, first_row, size)
+            )
+            parts.append(_pack_direction(direction))
+            first_row += n_units
             size += parts[-1].size
-        n_inputs = width
-    kernel, *bias = output.get_weights()
-    parts += [kernel[:, 0], *bias] if bias else [kernel[:, 0], np.zeros(1)]
+    parts += [stack.kernel[:, 0], stack.bias]
     return np.array(runs, RUN), np.concatenate(parts).astype(np.float32)
 
 
-def _is_lstm(layer: "keras.layers.RNN") -> bool:
-    from keras.layers import LSTM
-
-    return type(layer) is LSTM
-
-
-def _pack_run(weights: list[Float32Array], is_lstm: bool) -> NDArray[np.float64]:
+def _pack_direction(direction: Direction) -> NDArray[np.float64]:
     """Return the weights of one layer in one direction, unit after unit, as `RUN` describes them.
 
-    Keras keeps kernel, recurrent kernel and biases with the gates one after the other, i, f, c, o
-    or z, r and candidate; a GRU has biases of the inputs and of the states.
+    Keras keeps the gates one after the other, i, f, c, o or z, r and candidate.
     """
-    scale = np.array([SIGMOID, SIGMOID, TANH, SIGMOID][: 4 if is_lstm else 3])[:, None]
-    n_units = len(weights[1])
+    scale = np.array([SIGMOID, SIGMOID, TANH, SIGMOID][: 4 if direction.is_lstm else 3])[:, None]
     # inputs or states, gates, units
-    kernel, recurrent, *biases = (
-        scale * array.astype(np.float64).reshape(-1, len(scale), n_units) for array in weights
+    kernel, recurrent, bias = (
+        scale * array.astype(np.float64).reshape(-1, len(scale), direction.n_units)
+        for array in direction
     )
-    bias = biases[0] if biases else np.zeros((1 if is_lstm else 2, len(scale), n_units))
-    if is_lstm:
+    if direction.is_lstm:
         sums = bias[0]
     else:
         of_input, of_state = bias
         sums = np.stack([*(of_input + of_state)[:2], of_input[2], of_state[2]])
-    by_unit = [sums, kernel.reshape(-1, n_units), recurrent.reshape(-1, n_units)]
+    by_unit = [sums, *kernel, *recurrent]
     return np.concatenate(by_unit).T.ravel()

@@ -51,8 +51,9 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
     fold = table["source_id"].map(ensemble.held_out_by).to_numpy(np.float64, na_value=np.nan)
     mean = members.mean(axis=1)
     feh = _unseen(members, mean, fold)
-    spread = members.std(axis=1, ddof=1)
-    error = np.hypot(ensemble.card.sigma, spread)
+    spread = _spread(members)
+    # one member has no spread: what is known of its error is that of the model
+    error = np.where(np.isnan(mean), np.nan, np.hypot(ensemble.card.sigma, np.nan_to_num(spread)))
     rows = table.assign(
         feh=feh,
         feh_error=error,
@@ -72,6 +73,14 @@ def _unseen(members: Floats, mean: Floats, fold: Floats) -> Floats:
     trained_on = np.flatnonzero(np.isfinite(fold))
     feh[trained_on] = members[trained_on, fold[trained_on].astype(np.int64)]
     return feh
+
+
+def _spread(members: Floats) -> Floats:
+    """Return the standard deviation of the members; NaN if there is only one."""
+    if members.shape[1] == 1:
+        return np.full(len(members), np.nan)
+    spread: Floats = members.std(axis=1, ddof=1)
+    return spread
 
 
 def _baseline(table: pd.DataFrame, ensemble: Ensemble, fold: Floats) -> Floats:

@@ -338,7 +338,7 @@ def _evaluate_block(
                     predicted[lane] += weight * work[row + lane]
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
 def evaluate(
     sequences: Float32Array,
     n_channels: int,

@@ -32,6 +32,11 @@ class Preprocess(_Strict):
     smoothing: Literal["robust", "scipy"]
     points: int
 
+    @property
+    def masked(self) -> bool:
+        """Whether sequences are padded, so that networks mask what is beyond their end."""
+        return self.dataset == "raw"
+
 
 class Member(_Strict):
     """One network of the ensemble.
@@ -110,7 +115,7 @@ class ModelCard(_Strict):
     modes: tuple[str, ...]
     scale: str
     synthetic: bool
-    members: list[Member]
+    members: list[Member] = Field(min_length=1)
     baseline: dict[str, list[LinearBaseline]]
     domain: dict[str, Domain]
     sigma: float
@@ -150,8 +155,8 @@ def save_weights(network: "keras.Model", path: Path) -> str:
     return checksum(path)
 
 
-def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
-    """Rebuild a network and fill in its weights.
+def weights_path(folder: Path, member: Member) -> Path:
+    """Return the path of a member's weights.
 
     Raises
     ------
@@ -161,10 +166,26 @@ def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
     path = folder / member.file
     if not path.exists() or checksum(path) != member.sha256:
         raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
-    network = build(
-        card.architecture, card.preprocess.points, masked=card.preprocess.dataset == "raw"
-    )
-    network.load_weights(path)
+    return path
+
+
+def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
+    """Rebuild a network and fill in its weights.
+
+    Raises
+    ------
+    UserError
+        If the weights are missing, are not those that the card names, or do not fit the network.
+    """
+    path = weights_path(folder, member)
+    network = build(card.architecture, card.preprocess.points, masked=card.preprocess.masked)
+    try:
+        network.load_weights(path)
+    except (OSError, RuntimeError, LookupError, ValueError) as error:
+        raise UserError(
+            f"{path} does not hold the weights of the architecture '{card.architecture}' "
+            f"({_first_line(error)}); train again."
+        ) from None
     return network
 
 

@@ -1,7 +1,8 @@
-"""The kinds of network by name: adding one is a file with a builder and a line here."""
+"""The kinds of network by name: adding one is a file with a builder and an entry here."""
 
 import difflib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rrl_batch.errors import UserError
@@ -10,8 +11,26 @@ from rrl_batch.models import recurrent
 if TYPE_CHECKING:
     import keras
 
-ARCHITECTURES: dict[str, Callable[..., "keras.Model"]] = {
-    "gru": recurrent.gru,
+
+@dataclass(frozen=True)
+class Architecture:
+    """A kind of network.
+
+    Parameters
+    ----------
+    build : callable
+        Builder: from the number of points, `masked` and `seed` to a network with fresh weights.
+    fused : bool
+        Whether, without masking, it is a stack of GRU or LSTM layers that the fused kernel of
+        `inference` evaluates as Keras does; a test compares the two.
+    """
+
+    build: Callable[..., "keras.Model"]
+    fused: bool
+
+
+ARCHITECTURES = {
+    "gru": Architecture(recurrent.gru, fused=True),
 }
 
 
@@ -35,7 +54,7 @@ def build(architecture: str, n_points: int, *, masked: bool, seed: int = 0) -> "
         If there is no such architecture.
     """
     check(architecture)
-    return ARCHITECTURES[architecture](n_points, masked=masked, seed=seed)
+    return ARCHITECTURES[architecture].build(n_points, masked=masked, seed=seed)
 
 
 def check(architecture: str) -> None:

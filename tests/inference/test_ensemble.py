@@ -1,28 +1,174 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from keras import Input, Model, Sequential, layers
 
+from rrl_batch.errors import UserError
 from rrl_batch.inference import ensemble
+from rrl_batch.inference.by_keras import KerasEnsemble
 from rrl_batch.inference.ensemble import choose_engine
 from rrl_batch.inference.fused import FusedEnsemble
+from rrl_batch.models.folder import Member, ModelCard, Preprocess, save_weights
 from rrl_batch.models.registry import ARCHITECTURES, build
 
+N_POINTS = 24
 
-def is_fused(engine):
-    return isinstance(getattr(engine, "__self__", None), FusedEnsemble)
+
+def curves(n_stars=200):
+    rng = np.random.default_rng(0)
+    return rng.normal(0.0, 0.7, (n_stars, N_POINTS, 2)).astype(np.float32)
+
+
+def randomised(network, seed=0):
+    """Give all weights a spread that drives gates to their ends and back."""
+    rng = np.random.default_rng(seed)
+    network.set_weights([rng.normal(0.0, 0.6, w.shape) for w in network.get_weights()])
+    return network
+
+
+def model(folder, architecture, *, masked, seeds=(1, 2)):
+    """Write the weights of a model; return its networks and its card."""
+    networks = [randomised(build(architecture, N_POINTS, masked=masked), s) for s in seeds]
+    files = [f"member_{seed}.weights.h5" for seed in seeds]
+    members = [
+        Member(file=file, sha256=save_weights(network, folder / file), fold=0, epochs=1)
+        for network, file in zip(networks, files, strict=True)
+    ]
+    preprocess = Preprocess(
+        dataset="raw" if masked else "preprocessed",
+        alignment="fourier", smoothing="robust", points=N_POINTS,
+    )  # fmt: skip
+    card = ModelCard.model_construct(
+        architecture=architecture, preprocess=preprocess, members=members
+    )
+    return networks, card
+
+
+def served(network, folder):
+    """Return whether the kernel, from the network's file, predicts what Keras does."""
+    path = folder / "member.weights.h5"
+    network.save_weights(path)
+    expected = np.asarray(network(curves(), training=False))
+    try:
+        predicted = FusedEnsemble.from_files([path], n_channels=2).predict(curves())
+    except UserError:
+        return False
+    return predicted.shape == expected.shape and np.allclose(predicted, expected, 0, 1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_registry_declares_fused_what_the_kernel_evaluates_as_keras_does(
+    architecture, tmp_path
+):
+    plain, masked = (randomised(build(architecture, N_POINTS, masked=m)) for m in (False, True))
+    assert served(plain, tmp_path) == ARCHITECTURES[architecture].fused
+    assert not served(masked, tmp_path)
+
+
+def stack(*hidden, **output):
+    return Sequential([Input((N_POINTS, 2)), *hidden, layers.Dense(1, **output)])
+
+
+def used_twice():
+    curve = Input((N_POINTS, 2))
+    layer = layers.GRU(2, return_sequences=True)
+    return Model(curve, layers.Dense(1)(layers.GRU(2)(layer(layer(curve)))))
+
+
+GRU, LSTM, Both = layers.GRU, layers.LSTM, layers.Bidirectional
+LOOK_ALIKES = {
+    "output a step": lambda: stack(GRU(3, return_sequences=True)),
+    "output not linear": lambda: stack(GRU(3), activation="tanh"),
+    "another activation": lambda: stack(LSTM(3, activation="relu")),
+    "another gate": lambda: stack(GRU(3, recurrent_activation="hard_sigmoid")),
+    "backwards": lambda: stack(GRU(3, go_backwards=True)),
+    "product of directions": lambda: stack(Both(GRU(3), merge_mode="mul")),
+    "half precision": lambda: stack(GRU(3, dtype="mixed_bfloat16")),
+    "a layer used twice": used_twice,
+}
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES)
+def test_a_network_whose_file_looks_like_a_stack_could_not_be_declared_fused(name, tmp_path):
+    assert served(randomised(stack(GRU(3))), tmp_path)
+    assert not served(randomised(LOOK_ALIKES[name]()), tmp_path)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("masked", [False, True])
-def test_whichever_engine_serves_a_network_gives_what_keras_gives(architecture, masked):
-    networks = [build(architecture, 24, masked=masked, seed=seed) for seed in (1, 2)]
-    curves = np.random.default_rng(0).normal(0, 0.4, (200, 24, 2)).astype(np.float32)
-    expected = np.concatenate([n.predict(curves, verbose=0) for n in networks], axis=1)
-    assert np.allclose(choose_engine(networks)(curves), expected, atol=1e-5)
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_whichever_engine_serves_a_model_gives_what_keras_gives(
+    architecture, masked, has_gpu, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ensemble, "_has_gpu", lambda: has_gpu)
+    networks, card = model(tmp_path, architecture, masked=masked)
+    engine = choose_engine(tmp_path, card)
+    fused = ARCHITECTURES[architecture].fused and not masked and not has_gpu
+    assert isinstance(engine.__self__, FusedEnsemble if fused else KerasEnsemble)
+    expected = np.hstack([network(curves(), training=False) for network in networks])
+    assert np.allclose(engine(curves()), expected, rtol=0, atol=1e-5)
+    assert engine(curves(0)).shape == (0, 2)
 
 
-def test_the_kernel_serves_unmasked_gru_on_a_cpu_only(monkeypatch):
-    plain, masked = (build("gru", 24, masked=masked) for masked in (False, True))
-    assert is_fused(choose_engine([plain]))
-    assert not is_fused(choose_engine([masked]))
-    monkeypatch.setattr(ensemble, "_has_gpu", lambda: True)
-    assert not is_fused(choose_engine([plain]))
+def test_a_card_of_an_unknown_architecture_is_a_sentence(tmp_path):
+    _, card = model(tmp_path, "gru", masked=False)
+    with pytest.raises(UserError, match="no architecture 'gur'; did you mean 'gru'"):
+        choose_engine(tmp_path, card.model_copy(update={"architecture": "gur"}))
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
+@pytest.mark.parametrize("masked", [False, True])
+def test_weights_of_another_network_than_the_card_names_are_a_sentence(masked, tmp_path):
+    _, card = model(tmp_path, "gru", masked=masked)
+    other = Sequential([Input((N_POINTS, 2)), layers.Dense(1)])
+    digest = save_weights(other, tmp_path / card.members[0].file)
+    members = [card.members[0].model_copy(update={"sha256": digest}), card.members[1]]
+    with pytest.raises(UserError, match=r"member_1\.weights\.h5 does not hold .*train again"):
+        choose_engine(tmp_path, card.model_copy(update={"members": members}))
+
+
+@pytest.mark.parametrize("driver", [None, 0, 1, 2])
+@pytest.mark.parametrize("visible", [None, "", "-1", "0"])
+def test_keras_is_asked_for_a_gpu_only_where_there_may_be_one(
+    driver, visible, tmp_path, monkeypatch
+):
+    drivers = [tmp_path / name for name in ("nvidiactl", "kfd", "dxg")]
+    if driver is not None:
+        drivers[driver].touch()
+    monkeypatch.setattr(ensemble, "_GPU_DRIVERS", drivers)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    asked = []
+    monkeypatch.setattr("keras.distribution.list_devices", lambda kind: asked.append(kind) or ["0"])
+    may_be = driver is not None and visible not in ("", "-1")
+    assert ensemble._has_gpu() == may_be
+    assert asked == ["gpu"] * may_be
+
+
+def test_a_process_that_predicts_on_a_cpu_loads_no_framework(run):
+    code = (
+        "import sys, pathlib, numpy as np\n"
+        "from rrl_batch.inference.ensemble import Ensemble\n"
+        "from rrl_batch.inference import predict\n"
+        "from rrl_batch.inference.recurrent_kernel import evaluate\n"
+        "model = Ensemble.load(pathlib.Path(sys.argv[1]))\n"
+        "assert not evaluate.signatures\n"
+        "model.predict_members(np.empty((0, 16, 2), np.float32))\n"
+        "compiled = list(evaluate.signatures)\n"
+        "assert len(compiled) == 1\n"
+        "members = model.predict_members(np.zeros((5, 16, 2), np.float32))\n"
+        "assert members.shape == (5, 2) and np.isfinite(members).all()\n"
+        "assert list(evaluate.signatures) == compiled\n"
+        "print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, run.model],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.stdout.strip() == "set()"

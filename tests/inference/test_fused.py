@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keras import Input, Model, Sequential, layers
+from keras import Input, Sequential, layers
 from numpy.testing import assert_allclose, assert_array_equal
 
-from rrl_batch.inference.fused import FusedEnsemble, can_fuse
-from rrl_batch.inference.recurrent_kernel import LANES
-from rrl_batch.models.registry import build
+from rrl_batch.errors import UserError
+from rrl_batch.inference.fused import FusedEnsemble
+from rrl_batch.inference.recurrent_kernel import LANES, evaluate
 
 N_POINTS = 6
 GRU, LSTM, Both = layers.GRU, layers.LSTM, layers.Bidirectional
@@ -30,12 +30,20 @@ def curves(n_stars, n_points=N_POINTS, n_channels=2):
     return rng.normal(0.0, 0.7, (n_stars, n_points, n_channels)).astype(np.float32)
 
 
+def fuse(folder, *networks):
+    """Evaluate networks by the kernel, from the files that Keras writes."""
+    paths = [folder / f"{number}.weights.h5" for number in range(len(networks))]
+    for network, path in zip(networks, paths, strict=True):
+        network.save_weights(path)
+    return FusedEnsemble.from_files(paths, networks[0].input_shape[2])
+
+
 @pytest.fixture(scope="module")
 def network():
     """A network that has all that the kernel can do."""
     return randomised(
         stack(
-            GRU(5, return_sequences=True),
+            Both(GRU(5, return_sequences=True)),
             layers.Dropout(0.5),
             Both(LSTM(3, return_sequences=True)),
             Both(GRU(2)),
@@ -44,8 +52,8 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def fused(network):
-    return FusedEnsemble.from_networks([network])
+def fused(network, tmp_path_factory):
+    return fuse(tmp_path_factory.mktemp("fused"), network)
 
 
 STACKS = {
@@ -54,39 +62,30 @@ STACKS = {
     "bidirectional gru": lambda: stack(Both(GRU(3))),
     "bidirectional lstm": lambda: stack(Both(LSTM(3))),
     "one unit of one channel": lambda: stack(LSTM(1), n_channels=1),
-    "narrow to wide": lambda: stack(GRU(2, return_sequences=True), LSTM(37), n_channels=3),
+    "narrow to wide": lambda: stack(GRU(2, return_sequences=True), GRU(17), n_channels=3),
     "four layers": lambda: stack(
-        *(Both(GRU(n, return_sequences=True)) for n in (3, 1, 4)), layers.Dropout(0.1), GRU(2)
+        *(Both(GRU(n, return_sequences=True)) for n in (3, 1, 4)), layers.Dropout(0.1), Both(GRU(2))
     ),
     "unlike directions": lambda: stack(
         Both(LSTM(3), backward_layer=GRU(3, go_backwards=True)), layers.Dropout(0.1)
     ),
-    "without biases": lambda: Sequential(
-        [
-            Input((N_POINTS, 2)),
-            GRU(3, use_bias=False, return_sequences=True),
-            LSTM(2, use_bias=False),
-            layers.Dense(1, use_bias=False),
-        ]
-    ),
-    "one step": lambda: stack(Both(GRU(3, return_sequences=True)), LSTM(2), n_points=1),
+    "one step": lambda: stack(Both(GRU(3, return_sequences=True)), Both(LSTM(2)), n_points=1),
 }
 
 
 @pytest.mark.parametrize("name", STACKS)
-def test_every_stack_is_evaluated_as_keras_does(name):
+def test_every_stack_is_evaluated_as_keras_does(name, tmp_path):
     network = randomised(STACKS[name]())
     sequences = curves(LANES + 5, *network.input_shape[1:])
-    assert can_fuse(network)
-    predicted = FusedEnsemble.from_networks([network]).predict(sequences)
+    predicted = fuse(tmp_path, network).predict(sequences)
     assert predicted.dtype == np.float32
     assert_allclose(predicted, network(sequences, training=False), rtol=0, atol=2e-6)
 
 
-def test_an_ensemble_is_its_members_side_by_side(network):
+def test_an_ensemble_is_its_members_side_by_side(network, tmp_path):
     others = [randomised(stack_like(network), seed) for seed in (1, 2)]
-    together = FusedEnsemble.from_networks([network, *others]).predict(curves(70))
-    alone = [FusedEnsemble.from_networks([member]) for member in (network, *others)]
+    together = fuse(tmp_path, network, *others).predict(curves(70))
+    alone = [fuse(tmp_path, member) for member in (network, *others)]
     assert_array_equal(together, np.hstack([one.predict(curves(70)) for one in alone]))
     assert len(np.unique(together[0])) == 3
 
@@ -144,8 +143,13 @@ def test_any_memory_layout_is_read(fused):
     assert sequences.flags.writeable
 
 
-def test_no_stars_give_no_predictions(fused):
+def test_no_stars_give_no_predictions_and_compile_what_stars_need(fused):
     assert fused.predict(curves(0)).shape == (0, 1)
+    compiled = list(evaluate.signatures)
+    fused.predict(curves(1))
+    fused.predict(curves(2 * LANES)[::-1])
+    assert list(evaluate.signatures) == compiled
+    assert len(compiled) == 1
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 3), (4, 0, 2), (4, 6)])
@@ -154,61 +158,6 @@ def test_sequences_of_another_shape_are_refused(fused, shape):
         fused.predict(np.zeros(shape, np.float32))
 
 
-def test_members_must_be_alike(network):
-    with pytest.raises(ValueError, match="same layers"):
-        FusedEnsemble.from_networks([network, stack(GRU(5))])
-    with pytest.raises(ValueError, match="one or more"):
-        FusedEnsemble.from_networks([])
-    with pytest.raises(ValueError, match="can be fused"):
-        FusedEnsemble.from_networks([stack(layers.Flatten())])
-
-
-def branched():
-    curve = Input((N_POINTS, 2))
-    states = [GRU(3)(curve), LSTM(3)(curve)]
-    return Model(curve, layers.Dense(1)(layers.Add()(states)))
-
-
-def skipped():
-    curve = Input((N_POINTS, 2))
-    LSTM(4)(curve)
-    layer = GRU(2, return_sequences=True)
-    return Model(curve, layers.Dense(1)(GRU(2)(layer(layer(curve)))))
-
-
-class Subclassed(Model):
-    def call(self, inputs):
-        return inputs
-
-
-NOT_FUSED = {
-    "masked": lambda: build("gru", N_POINTS, masked=True),
-    "convolution": lambda: stack(layers.Conv1D(4, 3), GRU(3)),
-    "no recurrent layer": lambda: stack(layers.Flatten()),
-    "only an output": stack,
-    "output a step": lambda: stack(GRU(3, return_sequences=True)),
-    "two outputs": lambda: Sequential([Input((N_POINTS, 2)), GRU(3), layers.Dense(2)]),
-    "dense in between": lambda: stack(GRU(3), layers.Dense(4)),
-    "output not linear": lambda: Sequential(
-        [Input((N_POINTS, 2)), GRU(3), layers.Dense(1, activation="tanh")]
-    ),
-    "another activation": lambda: stack(LSTM(3, activation="relu")),
-    "another gate": lambda: stack(GRU(3, recurrent_activation="hard_sigmoid")),
-    "reset before": lambda: stack(GRU(3, reset_after=False)),
-    "backwards": lambda: stack(GRU(3, go_backwards=True)),
-    "sum of directions": lambda: stack(Both(GRU(3), merge_mode="sum")),
-    "half precision": lambda: stack(GRU(3, dtype="mixed_bfloat16")),
-    "branched": branched,
-    "a layer used twice": skipped,
-    "subclassed": Subclassed,
-    "not built": lambda: Sequential([GRU(3), layers.Dense(1)]),
-}
-
-
-@pytest.mark.parametrize("name", NOT_FUSED)
-def test_what_the_kernel_cannot_do_is_left_to_keras(name):
-    assert not can_fuse(NOT_FUSED[name]())
-
-
-def test_the_papers_gru_is_fused():
-    assert can_fuse(build("gru", N_POINTS, masked=False))
+def test_members_must_be_alike(network, tmp_path):
+    with pytest.raises(UserError, match=r"1\.weights\.h5 has other layers than .*0\.weights\.h5"):
+        fuse(tmp_path, network, stack(GRU(5)))

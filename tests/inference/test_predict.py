@@ -1,0 +1,76 @@
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rrl_batch.contracts import CATALOGUE, Flag
+from rrl_batch.inference.predict import predict
+from rrl_batch.lightcurve.prepare import prepare
+from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard
+from rrl_batch.storage.commit import checksum
+from rrl_batch.survey.read import open_survey
+
+PREDICTED = ["feh", "feh_error", "feh_lo", "feh_hi", "feh_gru"]
+
+
+@pytest.fixture(scope="module")
+def stars(run):
+    """A batch of stars, at least one of which has no metallicity."""
+    batch = next(iter(open_survey(run.survey).partitions[0].batches()))
+    prepared = prepare(batch, **ModelCard.read(run.model).preprocess.model_dump())
+    table = prepared.table.copy()
+    table.loc[table.index[0], "flags"] |= np.int32(Flag.SMOOTHING_FAILED)
+    return replace(prepared, table=table)
+
+
+@pytest.fixture
+def single(run, tmp_path):
+    """A model of one member and no training star."""
+    folder = shutil.copytree(run.model, tmp_path / "single")
+    card = ModelCard.read(folder)
+    card.model_copy(update={"members": card.members[:1]}).write(folder)
+    pd.read_parquet(folder / OUT_OF_FOLD).iloc[:0].to_parquet(folder / OUT_OF_FOLD)
+    return folder
+
+
+def rows_of(stars, model):
+    return predict(stars, model, checksum(model / CARD))
+
+
+def test_one_member_has_no_spread_and_the_error_of_the_model(stars, single):
+    rows = rows_of(stars, single)
+    known = rows["feh"].notna()
+    assert known.any()
+    assert not known.all()
+    assert rows["feh_model_error"].isna().all()
+    sigma = ModelCard.read(single).sigma
+    np.testing.assert_allclose(rows["feh_error"][known], sigma)
+    np.testing.assert_allclose(rows["feh_hi"][known] - rows["feh"][known], sigma)
+    assert rows.loc[~known, PREDICTED].isna().all(axis=None)
+
+
+def test_several_members_add_their_spread_to_the_error_of_the_model(stars, run):
+    rows = rows_of(stars, run.model)
+    known = rows["feh"].notna()
+    assert (rows["feh_model_error"][known] > 0).all()
+    expected = np.hypot(ModelCard.read(run.model).sigma, rows["feh_model_error"][known])
+    np.testing.assert_allclose(rows["feh_error"][known], expected)
+    assert rows.loc[~known, [*PREDICTED, "feh_model_error"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_no_stars_give_no_rows(stars, run, single, members):
+    none = replace(stars, table=stars.table.iloc[:0], sequences=stars.sequences[:0])
+    rows = rows_of(none, single if members == 1 else run.model)
+    assert len(rows) == 0
+    assert list(rows.columns) == CATALOGUE.names
+
+
+def test_stars_none_of_which_can_be_predicted_are_all_there(stars, run):
+    bad = replace(stars, table=stars.table.assign(flags=np.int32(Flag.TOO_FEW_EPOCHS)))
+    rows = rows_of(bad, run.model)
+    assert list(rows["source_id"]) == list(stars.table["source_id"])
+    assert rows[[*PREDICTED, "feh_model_error"]].isna().all(axis=None)
+    assert (rows["flags"] & np.int32(Flag.TOO_FEW_EPOCHS) != 0).all()
