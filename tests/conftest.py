@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from rrl_batch.job import Job
+
+# kernels compile on their first call, and no test depends on the time that it takes
+settings.register_profile("rrl_batch", deadline=None)
+settings.load_profile("rrl_batch")
 
 
 @pytest.fixture(scope="session")

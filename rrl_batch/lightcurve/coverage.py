@@ -2,11 +2,12 @@
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit, prange
 
 FloatArray = npt.NDArray[np.float64]
 
 
-def phase_gap(phase: FloatArray, offsets: npt.NDArray[np.int64]) -> FloatArray:
+def phase_gap(phase: npt.ArrayLike, offsets: npt.ArrayLike) -> FloatArray:
     """Measure the largest gap in phase between neighbouring epochs, around the cycle.
 
     Parameters
@@ -21,15 +22,22 @@ def phase_gap(phase: FloatArray, offsets: npt.NDArray[np.int64]) -> FloatArray:
     (n_stars,) float64, in cycles
         1 for a star with a single epoch (or all at one phase), NaN for a star with none.
     """
-    lengths = np.diff(offsets)
-    star = np.repeat(np.arange(len(lengths)), lengths)
-    ordered = phase[np.lexsort((phase, star))]
-    observed = lengths > 0
-    first, last = offsets[:-1][observed], offsets[1:][observed] - 1
-    to_next = np.empty_like(ordered)
-    to_next[:-1] = np.diff(ordered)
-    to_next[last] = ordered[first] + 1 - ordered[last]
-    gap = np.full(len(lengths), np.nan)
-    if observed.any():
-        gap[observed] = np.maximum.reduceat(to_next, first)
+    offsets = np.array(offsets, dtype=np.int64)
+    gap = np.full(len(offsets) - 1, np.nan)
+    # a copy, which the kernel may sort
+    _find_gaps(np.array(phase, dtype=np.float64), offsets, gap)
     return gap
+
+
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+def _find_gaps(phase: FloatArray, offsets: npt.NDArray[np.int64], gap: FloatArray) -> None:
+    """Sort the phases of each star and fill in the gaps."""
+    for star in prange(gap.size):
+        own = phase[offsets[star] : offsets[star + 1]]
+        if own.size == 0:
+            continue
+        own.sort()
+        widest = own[0] + 1.0 - own[-1]
+        for i in range(1, own.size):
+            widest = max(widest, own[i] - own[i - 1])
+        gap[star] = widest

@@ -16,6 +16,10 @@ evidence approximation of MacKay 1992): a well observed star gets its least-squa
 one a smooth curve, and a gap in phase is bridged smoothly. The noise is Student's t, fitted by
 iterated weights (Lange, Little & Taylor 1989).
 
+A product of two harmonics is half the sum of two others, so that the matrix of an iteration is
+built from weighted sums of 16 harmonics and not from products of every pair of 8. The inner loops
+run along contiguous rows, which the compiler turns into vector instructions.
+
 References
 ----------
 Simon N. R. & Lee A. S. 1981, ApJ 248, 291. Petersen J. O. 1986, A&A 170, 59. Lange K. L., Little
@@ -34,6 +38,7 @@ from rrl_batch.lightcurve.flat import kernel_arrays
 FloatArray = npt.NDArray[np.float64]
 
 MAX_HARMONICS = 8
+MAX_COEFFICIENTS = 2 * MAX_HARMONICS + 1
 # Of Student's t. Smaller gives up precision where the noise is Gaussian, larger follows outliers.
 NOISE_DEGREES_OF_FREEDOM = 8.0
 MIN_NOISE = 1e-9  # mag; far below any photometry, it keeps a perfect fit finite
@@ -41,7 +46,11 @@ MAX_AMPLITUDE = 10.0  # mag; the widest prior, for epochs that say nothing of th
 MIN_PENALTY, MAX_PENALTY = 1e-12, 1e6
 MAX_ITERATIONS = 100
 TOLERANCE = 1e-3  # of log(penalty); leaves the parameters within 2 % of their errors
+STARS_A_CHUNK = 64
 
+# Sums may be taken in any order and products fused with them: a matter of the last bit.
+_FAST_SUMS = {"reassoc", "contract"}
+_COEFFICIENTS_TO_K3 = 7  # the mean and three harmonics, whose covariance is wanted
 # The Fisher information of Student's t is this much less than that of its EM weights.
 _VARIANCE_FACTOR = (NOISE_DEGREES_OF_FREEDOM + 3) / (NOISE_DEGREES_OF_FREEDOM + 1)
 
@@ -58,9 +67,9 @@ class FourierFit(NamedTuple):
         Number of harmonics in the fit, 0 where there is none.
     mean_mag : (n_stars,) float64, in mag
         A_0, the mean of the fitted curve over the cycle.
-    amplitudes : (n_stars, max_harmonics) float64, in mag
+    amplitudes : (n_stars, 8) float64, in mag
         A_1, A_2, ...: semi-amplitudes.
-    phases : (n_stars, max_harmonics) float64, in rad, [0, 2 pi)
+    phases : (n_stars, 8) float64, in rad, [0, 2 pi)
         phi_1, phi_2, ...
     r21, r31 : (n_stars,) float64
         Amplitude ratios to the fundamental.
@@ -89,15 +98,10 @@ class FourierFit(NamedTuple):
     residual_rms: FloatArray
 
 
-def fit_fourier(
-    phase: npt.ArrayLike,
-    mag: npt.ArrayLike,
-    offsets: npt.ArrayLike,
-    max_harmonics: int = MAX_HARMONICS,
-) -> FourierFit:
+def fit_fourier(phase: npt.ArrayLike, mag: npt.ArrayLike, offsets: npt.ArrayLike) -> FourierFit:
     """Fit a cosine series to every folded light curve and derive its Fourier parameters.
 
-    A star of n epochs gets ``min(max_harmonics, (n - 2) // 2)`` harmonics: phi31 needs 8 epochs,
+    A star of n epochs gets ``min(8, (n - 2) // 2)`` harmonics: phi31 needs 8 epochs,
     phi21 needs 6. The errors come from the posterior covariance of the coefficients, scaled by
     the variance of the residuals and propagated to first order; for many, evenly spread epochs
     they are those of Petersen (1986). Simulated pulls have a scatter of 1.0 to 1.15 from 40
@@ -111,8 +115,6 @@ def fit_fourier(
         Magnitudes, finite.
     offsets : (n_stars + 1,) int64
         Star i owns the epochs ``offsets[i]`` to ``offsets[i + 1]``, the end excluded.
-    max_harmonics : int
-        Largest number of harmonics, at least 3.
 
     Returns
     -------
@@ -121,18 +123,16 @@ def fit_fourier(
     Raises
     ------
     ValueError
-        If the arrays do not fit together or ``max_harmonics`` is below 3.
+        If the arrays do not fit together.
     """
     phase, mag, offsets = kernel_arrays(phase, mag, offsets)
     n_epochs = np.diff(offsets)
-    if max_harmonics < 3:
-        raise ValueError(f"max_harmonics must be at least 3, got {max_harmonics}")
     # The mean, two coefficients a harmonic, and one epoch more than that.
-    n_harmonics = np.clip((n_epochs - 2) // 2, 0, max_harmonics).astype(np.int32)
+    n_harmonics = np.clip((n_epochs - 2) // 2, 0, MAX_HARMONICS).astype(np.int32)
     by_star = np.full((10, len(n_epochs)), np.nan)
-    by_harmonic = np.full((2, len(n_epochs), max_harmonics), np.nan)
+    by_harmonic = np.full((2, len(n_epochs), MAX_HARMONICS), np.nan)
     fit = FourierFit(n_harmonics, by_star[0], *by_harmonic, *by_star[1:])
-    _fit_all(phase, mag, offsets, fit)
+    _fit_all(phase, mag, offsets, int(n_epochs.max(initial=0)), fit)
     return fit
 
 
@@ -157,26 +157,81 @@ def maximum_of_first_harmonic(fit: FourierFit) -> FloatArray:
     return phase
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
-def _fit_all(
-    phase: FloatArray, mag: FloatArray, offsets: npt.NDArray[np.int64], fit: FourierFit
-) -> None:
-    for star in prange(offsets.size - 1):
-        epochs = slice(offsets[star], offsets[star + 1])
-        _fit_star(star, phase[epochs], mag[epochs], fit)
+class _Workspace(NamedTuple):
+    """The arrays of one thread.
+
+    Coefficients and basis functions are in the order 1, cos 2 pi phase, sin 2 pi phase,
+    cos 4 pi phase, ...; there are twice as many harmonics as are fitted.
+    """
+
+    waves: FloatArray  # a row an epoch: the basis functions
+    mag: FloatArray  # less the star's mean
+    weight: FloatArray
+    residual: FloatArray
+    prior: FloatArray  # inverse variance of the coefficients, relative to the fundamental's
+    wave_sums: FloatArray  # of weight times wave
+    mag_sums: FloatArray  # of weight times magnitude times wave
+    system: FloatArray  # normal matrix beside the identity, then as `_eliminate` leaves them
+    solution: FloatArray
+    variance: FloatArray  # diagonal of the normal matrix's inverse
+    covariance: FloatArray  # of the coefficients up to the third harmonic
 
 
 @njit(cache=True, error_model="numpy")
-def _fit_star(star: int, phase: FloatArray, mag: FloatArray, fit: FourierFit) -> None:
-    if fit.n_harmonics[star] == 0:
+def _allocate(longest: int) -> _Workspace:
+    prior = np.zeros(MAX_COEFFICIENTS)
+    for j in range(1, MAX_COEFFICIENTS):
+        prior[j] = 4.0 ** ((j - 1) // 2)
+    n_waves = 2 * MAX_COEFFICIENTS - 1
+    return _Workspace(
+        np.ones((longest, n_waves)),
+        np.empty(longest),
+        np.empty(longest),
+        np.empty(longest),
+        prior,
+        np.empty(n_waves),
+        np.empty(n_waves),
+        np.empty((MAX_COEFFICIENTS, 2 * MAX_COEFFICIENTS)),
+        np.empty(MAX_COEFFICIENTS),
+        np.empty(MAX_COEFFICIENTS),
+        np.empty((_COEFFICIENTS_TO_K3, _COEFFICIENTS_TO_K3)),
+    )
+
+
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+def _fit_all(
+    phase: FloatArray,
+    mag: FloatArray,
+    offsets: npt.NDArray[np.int64],
+    longest: int,
+    fit: FourierFit,
+) -> None:
+    n_stars = offsets.size - 1
+    for chunk in prange((n_stars + STARS_A_CHUNK - 1) // STARS_A_CHUNK):
+        work = _allocate(longest)
+        for star in range(chunk * STARS_A_CHUNK, min((chunk + 1) * STARS_A_CHUNK, n_stars)):
+            low, high = offsets[star], offsets[star + 1]
+            _fit_star(star, phase[low:high], mag[low:high], work, fit)
+
+
+@njit(cache=True, error_model="numpy")
+def _fit_star(
+    star: int, phase: FloatArray, mag: FloatArray, work: _Workspace, fit: FourierFit
+) -> None:
+    n_harmonics = fit.n_harmonics[star]
+    if n_harmonics == 0:
         return
+    n_epochs, size = phase.size, 2 * n_harmonics + 1
     mean = mag.mean()
-    basis = _harmonics(phase, fit.n_harmonics[star])
-    solution, covariance, rms = _solve_evidence(basis, mag - mean)
+    work.mag[:n_epochs] = mag - mean
+    _fill_waves(phase, 2 * n_harmonics, work.waves)
+    variance = _solve_evidence(n_epochs, size, work)
+    rms = np.sqrt((work.residual[:n_epochs] ** 2).mean())
     if np.isfinite(rms):
-        solution[0] += mean
+        fit.mean_mag[star] = mean + work.solution[0]
         fit.residual_rms[star] = rms
-        _derive(star, solution, covariance, fit)
+        _fill_covariance(size, _VARIANCE_FACTOR * variance, work)
+        _derive(star, work.solution, work.covariance, fit)
     else:
         fit.n_harmonics[star] = 0
 
@@ -184,18 +239,19 @@ def _fit_star(star: int, phase: FloatArray, mag: FloatArray, fit: FourierFit) ->
 @njit(cache=True, error_model="numpy")
 def _derive(star: int, solution: FloatArray, covariance: FloatArray, fit: FourierFit) -> None:
     """Turn a_k cos + b_k sin into the parameters of the cosine series."""
-    fit.mean_mag[star] = solution[0]
-    for k in range(1, solution.size // 2 + 1):
+    n_harmonics = fit.n_harmonics[star]
+    for k in range(1, n_harmonics + 1):
         a, b = solution[2 * k - 1], solution[2 * k]
         fit.amplitudes[star, k - 1] = np.hypot(a, b)
         fit.phases[star, k - 1] = np.arctan2(-b, a) % (2 * np.pi)
-    towards = solution[1:3] / fit.amplitudes[star, 0]
-    detected = fit.amplitudes[star, 0] > np.sqrt(_quadratic(covariance[1:3, 1:3], towards))
-    if detected and solution.size > 4:
+    amplitude = fit.amplitudes[star, 0]
+    towards = (solution[1] / amplitude, solution[2] / amplitude, 0.0, 0.0)
+    detected = amplitude > _propagate(covariance, 1, towards)
+    if detected and n_harmonics > 1:
         fit.r21[star], fit.r21_error[star], fit.phi21[star], fit.phi21_error[star] = _compare(
             2, solution, covariance
         )
-    if detected and solution.size > 6:
+    if detected and n_harmonics > 2:
         fit.r31[star], fit.r31_error[star], fit.phi31[star], fit.phi31_error[star] = _compare(
             3, solution, covariance
         )
@@ -206,76 +262,64 @@ def _compare(
     k: int, solution: FloatArray, covariance: FloatArray
 ) -> tuple[float, float, float, float]:
     """Return R_k1 and phi_k1, each followed by its standard error."""
-    index = np.array([1, 2, 2 * k - 1, 2 * k])
-    block = np.empty((4, 4))
-    for i in range(4):
-        for j in range(4):
-            block[i, j] = covariance[index[i], index[j]]
-    a_1, b_1, a_k, b_k = solution[index]
+    a_1, b_1, a_k, b_k = solution[1], solution[2], solution[2 * k - 1], solution[2 * k]
     square_1, square_k = a_1**2 + b_1**2, a_k**2 + b_k**2
     ratio = np.sqrt(square_k / square_1)
     phi = (np.arctan2(-b_k, a_k) - k * np.arctan2(-b_1, a_1)) % (2 * np.pi)
-    by_ratio = ratio * np.array([-a_1 / square_1, -b_1 / square_1, a_k / square_k, b_k / square_k])
-    by_phi = np.array([-k * b_1 / square_1, k * a_1 / square_1, b_k / square_k, -a_k / square_k])
+    by_log_ratio = (-a_1 / square_1, -b_1 / square_1, a_k / square_k, b_k / square_k)
+    by_phi = (-k * b_1 / square_1, k * a_1 / square_1, b_k / square_k, -a_k / square_k)
     return (
         ratio,
-        np.sqrt(_quadratic(block, by_ratio)),
+        ratio * _propagate(covariance, k, by_log_ratio),
         phi,
-        np.sqrt(_quadratic(block, by_phi)),
+        _propagate(covariance, k, by_phi),
     )
 
 
 @njit(cache=True, error_model="numpy")
-def _quadratic(matrix: FloatArray, vector: FloatArray) -> float:
+def _propagate(
+    covariance: FloatArray, k: int, derivatives: tuple[float, float, float, float]
+) -> float:
+    """Return the standard error of a function of a_1, b_1, a_k and b_k."""
+    index = (1, 2, 2 * k - 1, 2 * k)
     total = 0.0
-    for i in range(vector.size):
-        for j in range(vector.size):
-            total += vector[i] * matrix[i, j] * vector[j]
-    return total
+    for i in range(4):
+        for j in range(4):
+            total += derivatives[i] * covariance[index[i], index[j]] * derivatives[j]
+    return np.sqrt(total)
 
 
 @njit(cache=True, error_model="numpy")
-def _harmonics(phase: FloatArray, n_harmonics: int) -> FloatArray:
-    """Return the columns 1, cos 2 pi phase, sin 2 pi phase, cos 4 pi phase, ..."""
-    basis = np.ones((phase.size, 2 * n_harmonics + 1))
+def _fill_waves(phase: FloatArray, n_harmonics: int, waves: FloatArray) -> None:
+    """Fill in all columns but the first, which stays 1."""
     for i in range(phase.size):
+        row = waves[i]
         cos_1, sin_1 = np.cos(2 * np.pi * phase[i]), np.sin(2 * np.pi * phase[i])
         cos_k, sin_k = 1.0, 0.0
-        for k in range(1, n_harmonics + 1):
+        for k in range(n_harmonics):
             cos_k, sin_k = cos_k * cos_1 - sin_k * sin_1, sin_k * cos_1 + cos_k * sin_1
-            basis[i, 2 * k - 1] = cos_k
-            basis[i, 2 * k] = sin_k
-    return basis
+            row[2 * k + 1] = cos_k
+            row[2 * k + 2] = sin_k
 
 
 @njit(cache=True, error_model="numpy")
-def _solve_evidence(basis: FloatArray, mag: FloatArray) -> tuple[FloatArray, FloatArray, float]:
-    """Return the coefficients, their covariance and the rms residual; NaN where it fails."""
-    n_epochs, size = basis.shape
-    prior = np.zeros(size)  # inverse variance, relative to the fundamental's
-    for j in range(1, size):
-        prior[j] = 4.0 ** ((j - 1) // 2)
-    weight = np.ones(n_epochs)
-    residual = np.empty(n_epochs)
-    solution = np.empty(size)
-    root = np.empty((size, size))
+def _solve_evidence(n_epochs: int, size: int, work: _Workspace) -> float:
+    """Solve for the coefficients; return the variance of the noise. NaN where it fails."""
+    weight, residual = work.weight, work.residual
+    weight[:n_epochs] = 1.0
     variance = np.nan
     penalty = 0.1  # from the smooth side: another fixed point of sparse curves interpolates them
     for _ in range(MAX_ITERATIONS):
-        _solve(basis, mag, weight, penalty * prior, root, solution)
+        _add_up(n_epochs, 2 * size - 1, work)
+        _assemble(size, penalty, work)
+        _eliminate(size, work.system)
+        _substitute(size, work)
         roughness = 0.0
         effective = float(size)
         for j in range(size):
-            roughness += prior[j] * solution[j] ** 2
-            for k in range(j, size):
-                effective -= penalty * prior[j] * root[k, j] ** 2
-        squares = 0.0
-        for i in range(n_epochs):
-            fitted = 0.0
-            for j in range(size):
-                fitted += basis[i, j] * solution[j]
-            residual[i] = mag[i] - fitted
-            squares += weight[i] * residual[i] ** 2
+            roughness += work.prior[j] * work.solution[j] ** 2
+            effective -= penalty * work.prior[j] * work.variance[j]
+        squares = _subtract_fit(n_epochs, size, work)
         variance = max(squares / (n_epochs - effective), MIN_NOISE**2)
         previous = penalty
         precision = max((effective - 1) / roughness, MAX_AMPLITUDE**-2)
@@ -286,60 +330,107 @@ def _solve_evidence(basis: FloatArray, mag: FloatArray) -> tuple[FloatArray, Flo
             weight[i] = (NOISE_DEGREES_OF_FREEDOM + 1) / (
                 NOISE_DEGREES_OF_FREEDOM + residual[i] ** 2 / variance
             )
-    covariance = np.empty((size, size))
-    for i in range(size):
-        for j in range(i + 1):
-            product = (root[i:, i] * root[i:, j]).sum()
-            covariance[i, j] = covariance[j, i] = _VARIANCE_FACTOR * variance * product
-    return solution, covariance, np.sqrt((residual**2).mean())
+    return variance
 
 
-@njit(cache=True, error_model="numpy")
-def _solve(
-    basis: FloatArray,
-    mag: FloatArray,
-    weight: FloatArray,
-    ridge: FloatArray,
-    root: FloatArray,
-    solution: FloatArray,
-) -> None:
-    """Solve the penalised normal equations; ``root.T @ root`` is the inverse of their matrix."""
-    n_epochs, size = basis.shape
-    moment = np.zeros(size)
-    factor = np.diag(ridge)
+@njit(cache=True, error_model="numpy", fastmath=_FAST_SUMS)
+def _add_up(n_epochs: int, n_waves: int, work: _Workspace) -> None:
+    """Take the weighted sums over the epochs."""
+    wave_sums, mag_sums = work.wave_sums, work.mag_sums
+    wave_sums[:] = 0.0
+    mag_sums[:] = 0.0
     for i in range(n_epochs):
-        for j in range(size):
-            weighted = weight[i] * basis[i, j]
-            moment[j] += weighted * mag[i]
-            for k in range(j + 1):
-                factor[j, k] += weighted * basis[i, k]
-    _invert_root(factor, root)
-    solution[:] = 0.0
-    for i in range(size):
-        projected = 0.0
-        for j in range(i + 1):
-            projected += root[i, j] * moment[j]
-        for j in range(i + 1):
-            solution[j] += root[i, j] * projected
+        row = work.waves[i]
+        weight = work.weight[i]
+        weighted_mag = weight * work.mag[i]
+        for k in range(n_waves):
+            wave_sums[k] += weight * row[k]
+            mag_sums[k] += weighted_mag * row[k]
 
 
 @njit(cache=True, error_model="numpy")
-def _invert_root(factor: FloatArray, root: FloatArray) -> None:
-    """Invert the lower Cholesky factor of a matrix, overwriting the matrix's lower triangle.
-
-    LAPACK's call costs more than the arithmetic at this size, and raises where this gives NaN.
-    """
-    size = factor.shape[0]
-    for i in range(size):
-        for j in range(i + 1):
-            total = factor[i, j]
-            for k in range(j):
-                total -= factor[i, k] * factor[j, k]
-            factor[i, j] = np.sqrt(total) if i == j else total / factor[j, j]
+def _assemble(size: int, penalty: float, work: _Workspace) -> None:
+    """Fill the upper triangle of the penalised normal matrix, and the identity beside it."""
+    system, sums = work.system, work.wave_sums
+    system[0, :size] = sums[:size]
+    for j in range(1, size, 2):
+        of_cos, of_sin = system[j], system[j + 1]
+        for k in range(j, size, 2):
+            # cos j cos k = (cos(k - j) + cos(k + j)) / 2, and so on
+            difference, sum_ = k - j, k + j + 2  # columns of the sines
+            cos_difference = sums[difference - 1] if k > j else sums[0]
+            sin_difference = sums[difference] if k > j else 0.0
+            cos_sum, sin_sum = sums[sum_ - 1], sums[sum_]
+            of_cos[k] = 0.5 * (cos_difference + cos_sum)
+            of_cos[k + 1] = 0.5 * (sin_sum + sin_difference)
+            of_sin[k] = 0.5 * (sin_sum - sin_difference)
+            of_sin[k + 1] = 0.5 * (cos_difference - cos_sum)
+    system[:size, size : 2 * size] = 0.0
     for j in range(size):
-        root[j, j] = 1.0 / factor[j, j]
-        for i in range(j + 1, size):
+        system[j, j] += penalty * work.prior[j]
+        system[j, size + j] = 1.0
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST_SUMS)
+def _eliminate(size: int, system: FloatArray) -> None:
+    """Leave D on the diagonal and the inverse of L in place of the identity, for L D L'.
+
+    LAPACK's calls cost more than the arithmetic at this size, and raise where this gives NaN.
+    """
+    for pivot in range(size):
+        # where the two parts are not yet, or not any more, zero
+        columns = slice(pivot + 1, pivot + 1 + size)
+        source = system[pivot, columns]
+        if not system[pivot, pivot] > 0.0:
+            system[pivot, pivot] = np.nan
+        inverse = 1.0 / system[pivot, pivot]
+        for i in range(pivot + 1, size):
+            factor = system[pivot, i] * inverse
+            row = system[i, columns]
+            for k in range(size):
+                row[k] -= factor * source[k]
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST_SUMS)
+def _substitute(size: int, work: _Workspace) -> None:
+    """Fill in the solution and the diagonal of the inverse."""
+    solution, variance, mag_sums = work.solution, work.variance, work.mag_sums
+    solution[:] = 0.0
+    variance[:] = 0.0
+    for i in range(size):
+        row = work.system[i, size : 2 * size]
+        inverse = 1.0 / work.system[i, i]
+        projected = 0.0
+        for k in range(size):
+            projected += row[k] * mag_sums[k]
+        projected *= inverse
+        for k in range(size):
+            solution[k] += projected * row[k]
+            variance[k] += inverse * row[k] ** 2
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST_SUMS)
+def _subtract_fit(n_epochs: int, size: int, work: _Workspace) -> float:
+    """Fill in the residuals; return the weighted sum of their squares."""
+    solution = work.solution
+    squares = 0.0
+    for i in range(n_epochs):
+        row = work.waves[i]
+        fitted = 0.0
+        for k in range(size):
+            fitted += row[k] * solution[k]
+        work.residual[i] = work.mag[i] - fitted
+        squares += work.weight[i] * work.residual[i] ** 2
+    return squares
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_covariance(size: int, scale: float, work: _Workspace) -> None:
+    """Fill in the covariance, ``scale`` times the inverse of the normal matrix."""
+    system = work.system
+    for i in range(min(size, _COEFFICIENTS_TO_K3)):
+        for j in range(i + 1):
             total = 0.0
-            for k in range(j, i):
-                total += factor[i, k] * root[k, j]
-            root[i, j] = -total / factor[i, i]
+            for k in range(i, size):
+                total += system[k, size + i] * system[k, size + j] / system[k, k]
+            work.covariance[i, j] = work.covariance[j, i] = scale * total

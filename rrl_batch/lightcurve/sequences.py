@@ -37,8 +37,11 @@ def smoothed_sequences(curves: SmoothedCurves, period: Floats, *, centred: bool)
     (n_stars, n_points, 2) float32
         Magnitude, in mag, and phase times period, in days; NaN where there is no curve.
     """
-    mag = curves.mag - curves.mag.mean(axis=1, keepdims=True) if centred else curves.mag
-    return np.stack([mag, curves.phase * period[:, None]], axis=2).astype(np.float32)
+    sequences = np.empty((*curves.mag.shape, 2), np.float32)
+    zero = curves.mag.mean(axis=1, keepdims=True) if centred else 0.0
+    np.subtract(curves.mag, zero, out=sequences[:, :, 0])
+    np.multiply(curves.phase, period[:, np.newaxis], out=sequences[:, :, 1])
+    return sequences
 
 
 def raw_sequences(

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from rrl_batch.contracts import STARS, SURVEY
 from rrl_batch.errors import UserError
-from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.batch import TIME, LightCurveBatch
 from rrl_batch.storage.commit import checksum
 from rrl_batch.storage.commit import fingerprint as fingerprint_of
 from rrl_batch.storage.manifest import MANIFEST, ROWS_PER_GROUP, RUN, Manifest
@@ -20,6 +20,9 @@ from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, partition, with_position
 
 _POSITION = ["source_id", "ra", "dec"]
 _READ_BUFFER = 2**20
+
+EPOCHS_PER_BATCH = 2_000_000
+"""Most epochs that are worked on at once, about 250 MB of memory: 20,000 stars of 100 epochs."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class SurveyPartition:
     fingerprint: str
 
     def batches(self) -> Iterator[LightCurveBatch]:
-        """Yield the stars, at most 20,000 at a time.
+        """Yield the stars, at most 20,000 at a time, or fewer if they have many epochs.
 
         Raises
         ------
@@ -55,23 +58,38 @@ class SurveyPartition:
             If a file cannot be read, or its columns do not fulfil the contract.
         """
         waiting: list[pa.Table] = []
-        for table in self._tables():
-            if waiting and sum(map(len, waiting)) + len(table) > ROWS_PER_GROUP:
+        most, _ = self.largest_batch()
+        for table in self._tables(most):
+            if waiting and sum(map(len, waiting)) + len(table) > most:
                 yield LightCurveBatch.from_arrow(pa.concat_tables(waiting))
                 waiting = []
             waiting.append(table)
         if waiting:
             yield LightCurveBatch.from_arrow(pa.concat_tables(waiting))
 
-    def _tables(self) -> Iterator[pa.Table]:
-        """Yield the stars as they come from the files, a table at a time, without empty ones."""
+    def largest_batch(self) -> tuple[int, int]:
+        """Return the most stars that a batch can have, and about how many epochs these have."""
+        rows = epochs = 0
+        for path, groups in self.files:
+            footer = _footer(path)
+            for group in map(footer.row_group, groups):
+                rows += group.num_rows
+                columns = map(group.column, range(group.num_columns))
+                # a column's values are the elements of its lists
+                epochs += sum(c.num_values for c in columns if _is_part_of(c, TIME))
+        per_star = max(epochs / rows, 1.0)
+        stars = min(self.rows, ROWS_PER_GROUP, max(1, int(EPOCHS_PER_BATCH / per_star)))
+        return stars, int(stars * per_star)
+
+    def _tables(self, most: int) -> Iterator[pa.Table]:
+        """Yield at most so many stars at a time, as they come from the files."""
         for path, groups in self.files:
             names = pq.read_schema(path).names
             columns = [name for name in SURVEY.names if name in names]
             try:
                 # as a stream, so that row groups of any size are never held whole
                 file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BUFFER)
-                for piece in file.iter_batches(ROWS_PER_GROUP, list(groups), columns):
+                for piece in file.iter_batches(most, list(groups), columns):
                     table = pa.Table.from_batches([piece])
                     if not self.sorted:
                         table = self._rows_within(table, path)
@@ -216,6 +234,10 @@ def _positions(file: Path, number: int) -> pd.DataFrame:
         .to_pandas()
         .assign(file=number, group=np.repeat(np.arange(len(rows)), rows))
     )
+
+
+def _is_part_of(column: pq.ColumnChunkMetaData, name: str) -> bool:
+    return str(column.path_in_schema).split(".")[0] == name
 
 
 def _footer(file: Path) -> pq.FileMetaData:

@@ -94,7 +94,7 @@ def stack_like(network):
     return type(network).from_config(network.get_config())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 3 * LANES + 1), st.data())
 def test_a_star_does_not_depend_on_those_beside_it(fused, n_stars, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, n_stars), max_size=4)))

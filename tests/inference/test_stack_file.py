@@ -58,9 +58,7 @@ def assert_same(stack, expected):
     assert_array_equal(stack.bias, expected.bias, strict=True)
 
 
-@settings(
-    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(list(KINDS)),
     units=st.lists(st.integers(1, 5), min_size=1, max_size=4),

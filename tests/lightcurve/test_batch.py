@@ -115,6 +115,27 @@ def test_scalar_where_a_list_belongs_is_named() -> None:
         LightCurveBatch.from_arrow(table)
 
 
+@given(st.lists(st.tuples(st.tuples(lists, lists, lists), st.booleans()), max_size=6))
+def test_a_selection_is_the_batch_of_its_rows(marked: list[tuple]) -> None:
+    batch = LightCurveBatch.from_arrow(_survey([row for row, _ in marked]))
+    wanted = np.array([mark for _, mark in marked], bool)
+    chosen = batch.select(wanted)
+    _check(chosen, [row for row, mark in marked if mark])
+    assert chosen.stars["source_id"].tolist() == np.flatnonzero(wanted).tolist()
+    assert chosen.stars.index.tolist() == list(range(wanted.sum()))
+
+
+def test_an_empty_batch_has_the_types_of_any_other() -> None:
+    batch, other = (
+        LightCurveBatch.empty(),
+        LightCurveBatch.from_arrow(_survey([([1.0], [2.0], None)])),
+    )
+    _check(batch, [])
+    for name in ("offsets", "time", "mag", "mag_error", "has_error", "malformed"):
+        assert getattr(batch, name).dtype == getattr(other, name).dtype
+    assert batch.stars.columns.equals(other.stars.columns)
+
+
 def test_batch_can_be_sent_to_another_process() -> None:
     batch = LightCurveBatch.from_arrow(_survey([([1.0], [17.0], [0.1])]))
     _check(pickle.loads(pickle.dumps(batch)), [([1.0], [17.0], [0.1])])  # noqa: S301

@@ -51,7 +51,7 @@ def rrab_batch(rng, n_stars, n_epochs, sigma, gap=0.0):
 RRAB_PHI31 = RRAB_PHASES[2] - 3 * RRAB_PHASES[0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     fundamental=st.floats(0.05, 0.6),
     ratios=st.lists(st.floats(0.2, 0.75), min_size=2, max_size=MAX_HARMONICS - 1),
@@ -103,12 +103,12 @@ def penalised_by_lstsq(phase, mag, n_harmonics, nu=8.0):
 def test_same_as_augmented_least_squares():
     phase, mag, offsets = rrab_batch(np.random.default_rng(3), 4, 35, 0.02)
 
-    fit = fit_fourier(phase, mag, offsets, max_harmonics=6)
+    fit = fit_fourier(phase, mag, offsets)
 
     for i in range(4):
         own = slice(offsets[i], offsets[i + 1])
-        solution = penalised_by_lstsq(phase[own], mag[own], 6)
-        amplitudes = np.hypot(solution[1:7], solution[7:])
+        solution = penalised_by_lstsq(phase[own], mag[own], MAX_HARMONICS)
+        amplitudes = np.hypot(*np.split(solution[1:], 2))
         assert fit.mean_mag[i] == pytest.approx(solution[0], abs=1e-4)
         assert fit.amplitudes[i] == pytest.approx(amplitudes, abs=3e-4)
         for k, value, error in (
@@ -176,7 +176,7 @@ def test_an_outlier_does_little():
     assert shift < 0.3 * np.median(np.abs(wrapped(np.array(least_squares) - RRAB_PHI31)))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), shift=st.floats(0.0, 1.0), scale=st.floats(0.5, 2.0))
 def test_symmetries(seed, shift, scale):
     rng = np.random.default_rng(seed)
@@ -195,7 +195,7 @@ def test_symmetries(seed, shift, scale):
     assert other.amplitudes[0] == pytest.approx(scale * fit.amplitudes[0], abs=1e-4)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     lengths=st.lists(st.integers(0, 60), max_size=8),
     cut=st.integers(0, 8),
@@ -254,7 +254,7 @@ def test_no_parameters_without_a_pulsation(phase, mag):
     assert fit.amplitudes[0] == pytest.approx(0, abs=0.1)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     n_epochs=st.integers(0, 40),
     width=st.sampled_from([1e-9, 0.1, 0.5, 1.0]),
@@ -297,11 +297,6 @@ def test_reads_read_only_buffers():
 def test_offsets_must_fit(offsets):
     with pytest.raises(ValueError, match="offsets must rise from 0"):
         fit_fourier(np.zeros(4), np.zeros(4), offsets)
-
-
-def test_three_harmonics_are_the_least():
-    with pytest.raises(ValueError, match="max_harmonics must be at least 3, got 2"):
-        fit_fourier(np.zeros(0), np.zeros(0), [0], max_harmonics=2)
 
 
 def flat(epochs: pd.DataFrame, stars: pd.DataFrame):

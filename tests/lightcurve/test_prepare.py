@@ -144,7 +144,7 @@ def test_a_missing_epoch_of_maximum_is_found_in_the_curve():
     assert np.allclose(found.sequences, known.sequences, atol=0.03)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(epoch=st.floats(-1000, 1000) | st.just(np.nan))
 def test_curves_aligned_by_their_first_harmonic_do_not_depend_on_the_epoch(epoch):
     """Surveys differ in what they call the epoch of maximum; networks must not notice."""
@@ -166,7 +166,7 @@ def test_the_alignments_differ_by_the_epoch_alone():
 
 
 @pytest.mark.parametrize("dataset", ["preprocessed", "smoothed", "raw"])
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(cut=st.integers(1, 59))
 def test_any_partitioning_gives_the_same_stars(simulated, dataset, cut):
     whole = prepare(simulated, dataset=dataset, points=N_POINTS)

@@ -65,7 +65,7 @@ def periodic_fit(phase, mag, smoothing, points):
     return left * fitted[place] + right * fitted[after] + bend * h[place] ** 2 / 6, gcv
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds, st.integers(5, 90), st.sampled_from([0.001, 0.03, 0.3]))
 def test_robust_is_the_periodic_smoothing_spline(seed, n_epochs, noise):
     rng = np.random.default_rng(seed)
@@ -91,7 +91,7 @@ def test_robust_takes_the_lowest_criterion_between_floor_and_ceiling(n_epochs, n
     assert chosen.gcv[0] <= min(criteria) * (1 + 1e-3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, methods, st.floats(-30, 30))
 def test_a_constant_added_shifts_the_curve(seed, method, constant):
     phase, mag = draw_star(np.random.default_rng(seed), 35)
@@ -100,7 +100,7 @@ def test_a_constant_added_shifts_the_curve(seed, method, constant):
     assert_allclose(shifted.mag, curve.mag + constant, rtol=0, atol=SEARCH_ATOL)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, methods, st.floats(0.01, 100))
 def test_scaled_magnitudes_scale_the_curve(seed, method, scale):
     phase, mag = draw_star(np.random.default_rng(seed), 35)
@@ -109,7 +109,7 @@ def test_scaled_magnitudes_scale_the_curve(seed, method, scale):
     assert_allclose(scaled.mag, curve.mag * scale, rtol=0, atol=SEARCH_ATOL * scale)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, methods)
 def test_the_order_of_epochs_is_irrelevant(seed, method):
     rng = np.random.default_rng(seed)
@@ -124,7 +124,7 @@ def test_the_order_of_epochs_is_irrelevant(seed, method):
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, st.integers(1, N_POINTS - 1))
 def test_robust_turns_with_the_phases(seed, steps):
     phase, mag = draw_star(np.random.default_rng(seed), 40)
@@ -133,7 +133,7 @@ def test_robust_turns_with_the_phases(seed, steps):
     assert_allclose(turned.mag[0], expected, rtol=0, atol=SEARCH_ATOL)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seeds,
     methods,
@@ -153,7 +153,7 @@ def test_any_partition_gives_the_same_curves(seed, method, lengths, cuts):
         assert_array_equal(field, np.concatenate(pieces))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     methods,
     st.lists(

@@ -137,7 +137,7 @@ tables = st.lists(transits, max_size=30).map(lambda rows: anchor + rows)
 KNOWN = [STAR, STAR + 1, STAR + 2, STAR + 3]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(tables, st.randoms(use_true_random=False), st.data())
 def test_light_curves_depend_on_nothing_but_the_transits(
     write_table: Writer, rows: list[dict], random: object, data: st.DataObject

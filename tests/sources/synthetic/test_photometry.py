@@ -24,7 +24,7 @@ def _residual(stars: pd.DataFrame, light_curves: LightCurves) -> np.ndarray:
     return light_curves.mag - photometry.noiseless_magnitude(stars, star, light_curves.time)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=st.lists(st.integers(0, 59), max_size=25))
 def test_a_star_has_the_same_light_curve_in_any_selection(rows: list[int]) -> None:
     whole = simulate_light_curves(SMALL, 11)

@@ -1,0 +1,18 @@
+"""How much memory the preparation of light curves takes."""
+
+BYTES_PER_EPOCH = 120
+BYTES_PER_POINT = 32
+"""Measured as the peak of reading, preparing and predicting, rounded up."""
+
+
+def memory_needed(n_stars: int, n_epochs: int, points: int) -> int:
+    """Return about how many bytes a batch of stars takes at most while it is worked on.
+
+    Parameters
+    ----------
+    n_stars, n_epochs : int
+        Stars in the batch, and epochs of all of them.
+    points : int
+        Steps of a sequence.
+    """
+    return n_epochs * BYTES_PER_EPOCH + n_stars * points * BYTES_PER_POINT

@@ -1,0 +1,48 @@
+"""The memory that is asked for is the memory that is used."""
+
+import subprocess
+import sys
+
+import pytest
+
+MEASURE = """
+import os, sys
+os.environ["NUMBA_NUM_THREADS"] = "1"
+import numpy as np, pandas as pd
+from rrl_batch.contracts import STARS
+from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.prepare import prepare
+
+def kilobytes(name):
+    return int(next(l for l in open("/proc/self/status") if l.startswith(name)).split()[1])
+
+def batch(n_stars, n_epochs):
+    rng = np.random.default_rng(0)
+    time = rng.uniform(1700, 2700, (n_stars, n_epochs))
+    mag = (15 + 0.4 * np.cos(2 * np.pi * time / 0.55)).astype("f4")
+    stars = LightCurveBatch.empty().stars.reindex(range(n_stars)).assign(
+        source_id=np.arange(n_stars), best_classification="RRab", period=0.55
+    )
+    return LightCurveBatch(
+        stars, np.arange(n_stars + 1) * n_epochs, time.ravel(), mag.ravel(),
+        np.full(time.size, 0.02, "f4"), np.ones(n_stars, bool), np.zeros(n_stars, bool),
+    )
+
+n_stars, n_epochs, points = map(int, sys.argv[1:])
+prepare(batch(10, n_epochs), points=points)
+before = kilobytes("VmRSS")
+prepare(batch(n_stars, n_epochs), points=points)
+print(1024 * (kilobytes("VmHWM") - before))
+"""
+
+
+@pytest.mark.parametrize(
+    ("n_stars", "n_epochs", "points"), [(10_000, 15, 265), (5_000, 200, 32), (500, 2_000, 64)]
+)
+def test_a_batch_takes_about_the_memory_that_is_foreseen(n_stars, n_epochs, points):
+    from rrl_batch.lightcurve.memory import memory_needed
+
+    command = [sys.executable, "-c", MEASURE, *map(str, (n_stars, n_epochs, points))]
+    peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    foreseen = memory_needed(n_stars, n_stars * n_epochs, points)
+    assert 0.4 * foreseen < peak < foreseen
