@@ -15,12 +15,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 from dask import bag
 
-from rrl_batch import __version__
+from rrl_batch import __version__, tasks
 from rrl_batch.catalogue import write as catalogue
-from rrl_batch.cluster.connect import training_resources
+from rrl_batch.cluster.connect import keras_backend, training_workers
 from rrl_batch.cluster.monitor import gather, report
-from rrl_batch.cluster.worker import call_once, compile_once, takes_turns
-from rrl_batch.inference.predict import predict as predict_stars
+from rrl_batch.cluster.worker import call_once, compile_once
 from rrl_batch.job import Job, TrainingSection
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.prepare import prepare
@@ -31,20 +30,14 @@ from rrl_batch.sources.synthetic.source import SimulatedLightCurves, true_labels
 from rrl_batch.sources.tables import read_stars
 from rrl_batch.storage.commit import checksum, content_mark, fingerprint, replacing
 from rrl_batch.storage.manifest import Manifest, Receipt, claim, is_whole
-from rrl_batch.storage.sky import Partition, Pixel
+from rrl_batch.storage.sky import Partition, neighbours
+from rrl_batch.survey import write as survey_files
 from rrl_batch.survey.alignment import check_epochs
-from rrl_batch.survey.read import Survey, SurveyPartition
-from rrl_batch.survey.write import (
-    STAGING,
-    LightCurveSource,
-    finish_survey,
-    plan_partitions,
-    stage_stars,
-)
-from rrl_batch.survey.write import write_partition as write_survey_partition
+from rrl_batch.survey.read import Survey
 from rrl_batch.training.finish import finish_model
-from rrl_batch.training.fit import FitSettings, FittedMember, fit_member, weights_file
-from rrl_batch.training.shards import Selection, labelled_only, read_shards, write_shard
+from rrl_batch.training.fit import FittedMember, weights_file
+from rrl_batch.training.problem import FitSettings
+from rrl_batch.training.shards import Selection, read_shards
 from rrl_batch.training.start import assign_training_folds, store_labels
 
 if TYPE_CHECKING:
@@ -67,7 +60,7 @@ def simulate(client: "Client", n_stars: int, seed: int, out: Path, labels: Path)
     if claim(out, "survey", made_from) and labels.exists() and is_whole(out):
         return Manifest.read(out)
     source = SimulatedLightCurves(seed)
-    stars, partitions = plan_partitions(simulate_stars(n_stars, seed))
+    stars, partitions = survey_files.plan_partitions(simulate_stars(n_stars, seed))
     compile_once(client, source, stars.iloc[:0], 0)
     with replacing(labels) as partial:
         pq.write_table(true_labels(stars), partial)
@@ -91,8 +84,8 @@ def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> 
     }
     if claim(out, "survey", made_from) and is_whole(out):
         return Manifest.read(out)
-    table, partitions = plan_partitions(table)
-    staged = out.resolve() / STAGING / "transits"
+    table, partitions = survey_files.plan_partitions(table)
+    staged = out.resolve() / survey_files.STAGING / "transits"
     counts = stage_transits(photometry, table, partitions, staged)
     about = {
         "description": f"Light curves of {len(table)} RR Lyrae stars from {photometry.name}",
@@ -131,7 +124,7 @@ def train(
     mark = fingerprint(made_from)
     compile_once(client, prepare, LightCurveBatch.empty(), **preprocess)
     receipts = _over_the_sky(
-        client, _write_training_shard, list(enumerate(survey.partitions)),
+        client, tasks.write_training_shard, list(enumerate(survey.partitions)),
         [piece.rows for piece in survey.partitions], STARS_PER_SELECTION, stage="select",
         root=root.resolve(), preprocess=preprocess, selection=selection, mark=mark,
     )  # fmt: skip
@@ -165,9 +158,9 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     preprocess = card.preprocess.model_dump()
     _check_alignment(client, survey, model, preprocess)
     arguments = {"preprocess": preprocess, "model": model.resolve(), "mark": mark}
-    compile_once(client, _predict, LightCurveBatch.empty(), **arguments)
+    compile_once(client, tasks.predict_batch, LightCurveBatch.empty(), **arguments)
     receipts = _over_the_sky(
-        client, _write_catalogue_partition, survey.partitions,
+        client, tasks.write_catalogue_partition, survey.partitions,
         [piece.rows for piece in survey.partitions], STARS_PER_TASK, stage="predict",
         **arguments, out=out.resolve(), description=catalogue.describe(survey, card),
     )  # fmt: skip
@@ -177,69 +170,24 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     )
 
 
-@takes_turns
-def _write_training_shard(
-    piece: tuple[int, SurveyPartition],
-    *,
-    root: Path,
-    preprocess: dict[str, Any],
-    selection: Selection,
-    mark: str,
-) -> Receipt:
-    """Write the training stars of a piece of the sky."""
-    number, partition = piece
-    prepared = (prepare(b, **preprocess) for b in labelled_only(partition.batches(), root))
-    return write_shard(prepared, number, root, selection, mark)
-
-
-@takes_turns
-def _write_catalogue_partition(
-    piece: SurveyPartition,
-    *,
-    preprocess: dict[str, Any],
-    model: Path,
-    mark: str,
-    out: Path,
-    description: str,
-) -> Receipt:
-    """Write the catalogue of a piece of the sky."""
-    rows = (_predict(batch, preprocess, model, mark) for batch in piece.batches())
-    return catalogue.write_partition(rows, piece, out, mark, description)
-
-
-def _predict(
-    batch: LightCurveBatch, preprocess: dict[str, Any], model: Path, mark: str
-) -> pd.DataFrame:
-    """Return the catalogue's rows of a batch of stars."""
-    return predict_stars(prepare(batch, **preprocess), model, mark)
-
-
-@takes_turns
-def _write_survey_partition(
-    piece: tuple[int, Pixel], *, out: Path, source: LightCurveSource, mark: str, description: str
-) -> Receipt:
-    """Write a piece of the sky with the light curves of a source."""
-    return write_survey_partition(piece, out, source, mark, description)
-
-
 def _write_survey(
     client: "Client",
     out: Path,
     stars: pd.DataFrame,
     partitions: list[Partition],
-    source: LightCurveSource,
+    source: survey_files.LightCurveSource,
     provenance: dict[str, Any],
 ) -> Manifest:
     """Write the stars of a plan with the light curves of a source."""
-    stage_stars(out, stars, partitions)
+    survey_files.stage_stars(out, stars, partitions)
     pixels = [partition.pixel for partition in partitions]
     receipts = _over_the_sky(
-        client, _write_survey_partition, list(enumerate(pixels)),
+        client, tasks.write_survey_partition, list(enumerate(pixels)),
         [p.stop - p.start for p in partitions], STARS_PER_TASK, stage="survey",
         out=out.resolve(), source=source, mark=fingerprint(provenance),
         description=provenance["description"],
     )  # fmt: skip
-    return finish_survey(out, pixels, receipts, provenance)
+    return survey_files.finish_survey(out, pixels, receipts, provenance)
 
 
 def _check_alignment(
@@ -261,19 +209,10 @@ def _over_the_sky(
     stage: str,
     **arguments: Any,
 ) -> list[Receipt]:
-    """Call a function for every piece of the sky, with a progress line in stars.
-
-    Neighbouring pieces share a task until it has as many stars as it should.
-    """
-    groups: list[list[T]] = []
-    planned: list[int] = []
-    for piece, n_stars in zip(pieces, stars, strict=True):
-        if not planned or planned[-1] >= stars_per_task:
-            groups.append([])
-            planned.append(0)
-        groups[-1].append(piece)
-        planned[-1] += n_stars
-    sky = bag.from_sequence(groups, npartitions=len(groups)).flatten()
+    """Call a function for every piece of the sky, with a progress line in stars."""
+    groups = neighbours(stars, stars_per_task)
+    planned = [sum(stars[group]) for group in groups]
+    sky = bag.from_sequence([pieces[group] for group in groups], npartitions=len(groups)).flatten()
     futures = client.compute(sky.map(task, **arguments).to_delayed())
     done: list[list[Receipt]] = gather(client, futures, stage=stage, unit="stars", planned=planned)
     return list(chain.from_iterable(done))
@@ -282,26 +221,28 @@ def _over_the_sky(
 def _fit_members(
     client: "Client", model: Path, receipts: list[Receipt], job: Job, mark: str
 ) -> list[FittedMember]:
-    """Run one task a fold and return the fitted members, with a progress line in epochs."""
+    """Fit a member a fold and return them, with a progress line in epochs.
+
+    A task fits one member; or several at once with JAX, where that is faster than one by one.
+    """
     names = set(FitSettings.__dataclass_fields__) & set(TrainingSection.model_fields)
     settings = FitSettings(
         architecture=job.model.architecture,
         masked=job.preprocess.dataset == "raw",
         **job.training.model_dump(include=names),
     )
-    folds = range(job.training.folds)
+    n_workers, resources = training_workers(client)
+    n_folds = job.training.folds
+    n_tasks = min(n_workers, n_folds) if keras_backend() == "jax" else n_folds
+    shares = [range(n_folds)[first::n_tasks] for first in range(n_tasks)]
     futures = client.map(
-        fit_member, folds, root=(model / TRAINING_SET).resolve(), model=model.resolve(),
-        receipts=receipts,
-        settings=settings, fingerprint=mark, on_epoch=report,
-        resources=training_resources(client), key="fit", pure=False,
+        tasks.fit_share, shares, root=(model / TRAINING_SET).resolve(),
+        model=model.resolve(), receipts=receipts, settings=settings, fingerprint=mark,
+        on_epoch=report, resources=resources, key="fit", pure=False,
     )  # fmt: skip
-    planned = [job.training.epochs] * len(folds)
-    return gather(
-        client,
-        futures,
-        stage="train",
-        unit="epochs",
-        planned=planned,
-        amount=lambda m: m.epochs_run,
-    )
+    members: list[list[FittedMember]] = gather(
+        client, futures, stage="train", unit="epochs",
+        planned=[job.training.epochs * len(share) for share in shares],
+        amount=lambda fitted: sum(member.epochs_run for member in fitted),
+    )  # fmt: skip
+    return sorted(chain.from_iterable(members), key=lambda member: member.fold)

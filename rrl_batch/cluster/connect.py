@@ -124,7 +124,11 @@ def keras_backend() -> str:
     return os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
-def training_resources(client: "Client") -> dict[str, float]:
-    """Return what a training task asks for: a GPU if a worker declares one, else nothing."""
+def training_workers(client: "Client") -> tuple[int, dict[str, float]]:
+    """Return how many workers train, and what a training task asks for.
+
+    These are the workers that declare a GPU; if none does, all of them train.
+    """
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return {"GPU": 1} if any(worker["resources"].get("GPU", 0) >= 1 for worker in workers) else {}
+    gpus = sum(worker["resources"].get("GPU", 0) >= 1 for worker in workers)
+    return (gpus, {"GPU": 1}) if gpus else (len(workers), {})

@@ -16,9 +16,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _TURN = threading.Lock()
+_LIMITED = threading.local()  # numba and OpenMP count threads by the thread that calls them
 
-# read once, when TensorFlow or JAX is loaded by the first task that needs it
-_THREAD_SETTINGS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC")
+# read when a library is loaded, which some tasks do later
+_THREAD_SETTINGS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS", "NPROC",
+)  # fmt: skip
 
 
 def takes_turns(task: Callable[P, T]) -> Callable[P, T]:
@@ -31,27 +35,35 @@ def takes_turns(task: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(task)
     def alone(*arguments: P.args, **named: P.kwargs) -> T:
-        from distributed import get_worker
-
-        with _TURN, _threads(get_worker().state.nthreads):
+        with _turn():
             return task(*arguments, **named)
 
     return alone
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Let numba, Arrow, BLAS, OpenMP, TensorFlow and JAX use so many threads and no more."""
+def _turn() -> Iterator[None]:
+    from distributed import get_worker
+
+    with _TURN:
+        _use_threads(get_worker().state.nthreads)
+        yield
+
+
+def _use_threads(number: int) -> None:
+    """Let kernels, Arrow, BLAS, OpenMP, TensorFlow and JAX use so many threads."""
+    if getattr(_LIMITED, "number", None) == number:
+        return  # it takes milliseconds
     import numba
     import pyarrow as pa
     from threadpoolctl import threadpool_limits
 
-    for name in _THREAD_SETTINGS:
-        os.environ[name] = str(number)
+    os.environ.update(dict.fromkeys(_THREAD_SETTINGS, str(number)))
     numba.set_num_threads(min(number, numba.config.NUMBA_NUM_THREADS))
     pa.set_cpu_count(number)
-    with threadpool_limits(number):
-        yield
+    # after numba, which lets OpenMP use all cores
+    threadpool_limits(number)
+    _LIMITED.number = number
 
 
 def compile_once(

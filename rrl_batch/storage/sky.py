@@ -6,6 +6,8 @@ HATS, IVOA Note "Hierarchical Adaptive Tiling Scheme", https://www.ivoa.net/docu
 """
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,6 +122,26 @@ def partition(spatial_index: NDArray[np.int64], max_rows: int) -> list[Partition
             children = range(4 * pixel.pixel, 4 * pixel.pixel + 4)
             waiting.extend(Pixel(pixel.order + 1, child) for child in reversed(children))
     return partitions
+
+
+def neighbours(stars: Sequence[int], stars_per_task: int) -> list[slice]:
+    """Return which consecutive pieces of the sky share a task, so that none is too small.
+
+    Parameters
+    ----------
+    stars : sequence of int
+        Stars in each piece.
+    stars_per_task : int
+        Fewest stars in a task; what is left over goes to the last one.
+    """
+    bounds, gathered = [0], 0
+    for end, n_stars in enumerate(stars, start=1):
+        gathered += n_stars
+        if gathered >= stars_per_task:
+            bounds.append(end)
+            gathered = 0
+    bounds[max(1, len(bounds) - 1) :] = [len(stars)]
+    return [slice(first, end) for first, end in pairwise(bounds)]
 
 
 def write_hats_metadata(root: Path, pixels: list[Pixel], rows: int, description: str) -> None:

@@ -21,8 +21,9 @@ from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, partition, with_position
 _POSITION = ["source_id", "ra", "dec"]
 _READ_BUFFER = 2**20
 
-EPOCHS_PER_BATCH = 2_000_000
-"""Most epochs that are worked on at once, about 250 MB of memory: 20,000 stars of 100 epochs."""
+STARS_PER_BATCH = 5_000
+EPOCHS_PER_BATCH = 1_000_000
+"""Most stars and epochs that are worked on at once: about 150 MB of memory."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class SurveyPartition:
     fingerprint: str
 
     def batches(self) -> Iterator[LightCurveBatch]:
-        """Yield the stars, at most 20,000 at a time, or fewer if they have many epochs.
+        """Yield the stars, at most 5,000 at a time, or fewer if they have many epochs.
 
         Raises
         ------
@@ -78,7 +79,7 @@ class SurveyPartition:
                 # a column's values are the elements of its lists
                 epochs += sum(c.num_values for c in columns if _is_part_of(c, TIME))
         per_star = max(epochs / rows, 1.0)
-        stars = min(self.rows, ROWS_PER_GROUP, max(1, int(EPOCHS_PER_BATCH / per_star)))
+        stars = min(self.rows, STARS_PER_BATCH, max(1, int(EPOCHS_PER_BATCH / per_star)))
         return stars, int(stars * per_star)
 
     def _tables(self, most: int) -> Iterator[pa.Table]:

@@ -1,7 +1,7 @@
-"""Fit one member of an ensemble: the network that never sees one of the folds."""
+"""Fit the members of an ensemble: networks each of which never sees one of the folds."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rrl_batch.errors import RunError
+from rrl_batch.lightcurve.sequences import Sequences
 from rrl_batch.models.folder import save_weights
-from rrl_batch.models.registry import build
 from rrl_batch.storage.commit import replacing, write_json
 from rrl_batch.storage.manifest import Receipt
+from rrl_batch.training import sequential, vectorised
 from rrl_batch.training.folds import split_stopping_set
 from rrl_batch.training.metrics import scores
+from rrl_batch.training.problem import Fit, FitSettings, Problem
 from rrl_batch.training.shards import TrainingSet, read_shards
 from rrl_batch.training.weights import density_weights
 
@@ -23,20 +26,11 @@ if TYPE_CHECKING:
     import keras
 
 FOLDS_FILE = "folds.parquet"
+_PREDICT_BATCH = 1024
 
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How a member is fitted; see the training section of a job."""
-
-    architecture: str
-    masked: bool
-    stop_fraction: float
-    epochs: int
-    patience: int
-    batch_size: int
-    learning_rate: float
-    seed: int
+Trainer = Callable[
+    [Sequence[Problem], Sequences, FitSettings, Callable[[int], None]], Iterator[Fit]
+]
 
 
 @dataclass(frozen=True)
@@ -77,24 +71,25 @@ def held_out_file(fold: int) -> str:
     return f"held_out_{fold}.parquet"
 
 
-def fit_member(
-    fold: int,
+def fit_members(
+    folds: Sequence[int],
     root: Path,
     model: Path,
     receipts: list[Receipt],
     settings: FitSettings,
     fingerprint: str,
     on_epoch: Callable[[int], None] | None = None,
-) -> FittedMember:
-    """Fit the member of a fold and predict that fold with it, unless it is there already.
+) -> list[FittedMember]:
+    """Fit the members of some folds and predict each fold with its member.
 
     The weights of the stars, the scaling of the labels and the stopping set come from the
-    training folds alone; the held-out fold is read only to be predicted.
+    training folds alone; the held-out fold is read only to be predicted. A member that is there
+    already is not fitted again.
 
     Parameters
     ----------
-    fold : int
-        The fold to hold out.
+    folds : sequence of int
+        The folds to hold out, one a member.
     root : pathlib.Path
         Folder of the training set.
     model : pathlib.Path
@@ -106,35 +101,53 @@ def fit_member(
     fingerprint : str
         Fingerprint of everything that the model is made from.
     on_epoch : callable, optional
-        Told the number of each epoch that has ended.
-    """
-    done = _finished(fold, root, model, fingerprint)
-    if done:
-        return done
-    stars = read_shards(root, receipts)
-    folds = pd.read_parquet(root / FOLDS_FILE).set_index("source_id")["fold"]
-    held_out = (stars.table["source_id"].map(folds) == fold).to_numpy()
-    network, epochs, epochs_run = _fit(
-        _subset(stars, ~held_out), settings, settings.seed + fold, on_epoch
-    )
+        Told how many epochs have ended so far, those of all members added up.
 
-    predicted = network.predict(stars.sequences, batch_size=settings.batch_size, verbose=0)[:, 0]
-    table = stars.table.assign(predicted=predicted.astype(np.float64), fold=np.int32(fold))
-    seen = table[~held_out]
-    weights = density_weights(seen["feh"], seen["feh_error"])
-    with replacing(root / held_out_file(fold)) as partial:
-        columns = ["source_id", "fold", "feh", "feh_error", "predicted"]
-        table.loc[held_out, columns].to_parquet(partial, index=False)
-    member = FittedMember(
-        fold,
-        save_weights(network, model / weights_file(fold)),
-        epochs,
-        epochs_run,
-        scores(seen["feh"], seen["predicted"], weights),
-        fingerprint,
-    )
-    write_json(root / f"member_{fold}.json", asdict(member))
-    return member
+    Returns
+    -------
+    list of FittedMember
+        In the order of the folds.
+
+    Raises
+    ------
+    RunError
+        If members have diverged; the others are on disk by then.
+    """
+    found = (_finished(fold, root, model, fingerprint) for fold in folds)
+    members = {member.fold: member for member in found if member}
+    epochs = sum(member.epochs_run for member in members.values())
+
+    def count(passes: int) -> None:
+        nonlocal epochs
+        epochs += passes
+        if on_epoch is not None:
+            on_epoch(epochs)
+
+    missing = [fold for fold in folds if fold not in members]
+    if missing:
+        stars = _read_stars(root, receipts)
+        problems = [_problem(fold, stars.table, settings) for fold in missing]
+        diverged = []
+        for fit in trainer()(problems, stars.sequences, settings, count):
+            if fit.network is None:
+                diverged.append(fit.problem.fold)
+            else:
+                member = _keep(fit, fit.network, stars, root, model, fingerprint)
+                members[member.fold] = member
+        if diverged:
+            raise RunError(
+                f"The loss of {len(diverged)} of {len(folds)} members (folds "
+                f"{', '.join(map(str, diverged))}) is no longer a finite number; set "
+                f"training.learning_rate below {settings.learning_rate:g} and train again."
+            )
+    return [members[fold] for fold in folds]
+
+
+def trainer() -> Trainer:
+    """Return what fits members fastest on Keras's backend."""
+    import keras
+
+    return vectorised.fit if keras.config.backend() == "jax" else sequential.fit
 
 
 def _finished(fold: int, root: Path, model: Path, fingerprint: str) -> FittedMember | None:
@@ -147,51 +160,66 @@ def _finished(fold: int, root: Path, model: Path, fingerprint: str) -> FittedMem
     return member if there and member.fingerprint == fingerprint else None
 
 
-def _subset(stars: TrainingSet, rows: NDArray[np.bool_]) -> TrainingSet:
-    return TrainingSet(stars.table[rows].reset_index(drop=True), stars.sequences[rows])
+def _read_stars(root: Path, receipts: list[Receipt]) -> TrainingSet:
+    """Read a training set, with the fold of each star in its table."""
+    stars = read_shards(root, receipts)
+    folds = pd.read_parquet(root / FOLDS_FILE)
+    return TrainingSet(stars.table.merge(folds, "left", "source_id"), stars.sequences)
 
 
-def _fit(
-    stars: TrainingSet, settings: FitSettings, seed: int, on_epoch: Callable[[int], None] | None
-) -> "tuple[keras.Model, int, int]":
-    """Fit a network; return it, the number of the epoch whose weights it has, and the last."""
-    import keras
+def _seen(stars: pd.DataFrame, fold: int) -> NDArray[np.int64]:
+    """Return the rows of the stars that the member of a fold may see."""
+    return np.flatnonzero(stars["fold"] != fold)
 
-    feh = stars.table["feh"].to_numpy(np.float64)
-    error = stars.table["feh_error"].to_numpy(np.float64, na_value=np.nan)
-    training, stopping = split_stopping_set(feh, settings.stop_fraction, seed)
-    weights = np.empty_like(feh)
+
+def _problem(fold: int, stars: pd.DataFrame, settings: FitSettings) -> Problem:
+    """Return what the member of a fold learns from."""
+    feh = stars["feh"].to_numpy(np.float64)
+    error = stars["feh_error"].to_numpy(np.float64, na_value=np.nan)
+    seen, seed = _seen(stars, fold), settings.seed + fold
+    training, stopping = (
+        seen[rows] for rows in split_stopping_set(feh[seen], settings.stop_fraction, seed)
+    )
+    mean, scale = float(feh[training].mean()), max(float(feh[training].std()), 1e-6)
+    target, weights = np.full((2, len(feh)), np.nan, np.float32)
     for rows in (training, stopping):
+        target[rows] = (feh[rows] - mean) / scale
         weights[rows] = density_weights(feh[rows], error[rows])
-    mean, scale = feh[training].mean(), max(feh[training].std(), 1e-6)
-    target = ((feh - mean) / scale).astype(np.float32)
-
-    keras.utils.set_random_seed(seed)  # of the shuffling
-    network = build(
-        settings.architecture, stars.sequences.shape[1], masked=settings.masked, seed=seed
-    )
-    network.compile(keras.optimizers.Adam(settings.learning_rate), loss="mse")
-    stopper = keras.callbacks.EarlyStopping(
-        "val_loss", patience=settings.patience, restore_best_weights=True
-    )
-    callbacks = [stopper]
-    if on_epoch is not None:
-        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda e, _: on_epoch(e + 1)))
-    history = network.fit(
-        stars.sequences[training],
-        target[training],
-        sample_weight=weights[training],
-        validation_data=(stars.sequences[stopping], target[stopping], weights[stopping]),
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        callbacks=callbacks,
-        verbose=0,
-    )
-    _undo_scaling(network, mean, scale)
-    return network, int(stopper.best_epoch) + 1, len(history.epoch)
+    return Problem(fold, seed, training, stopping, target, weights, mean, scale)
 
 
-def _undo_scaling(network: "keras.Model", mean: float, scale: float) -> None:
+def _keep(
+    fit: Fit,
+    network: "keras.Model",
+    stars: TrainingSet,
+    root: Path,
+    model: Path,
+    fingerprint: str,
+) -> FittedMember:
+    """Write a member's predictions of its fold and its weights, and last that it is complete."""
+    fold = fit.problem.fold
+    _undo_scaling(network, fit.problem)
+    predicted = network.predict(stars.sequences, batch_size=_PREDICT_BATCH, verbose=0)[:, 0]
+    table = stars.table.assign(predicted=predicted.astype(np.float64))
+    held_out = table["fold"] == fold
+    seen = table[~held_out]
+    weights = density_weights(seen["feh"], seen["feh_error"])
+    with replacing(root / held_out_file(fold)) as partial:
+        columns = ["source_id", "fold", "feh", "feh_error", "predicted"]
+        table.loc[held_out, columns].to_parquet(partial, index=False)
+    member = FittedMember(
+        fold,
+        save_weights(network, model / weights_file(fold)),
+        fit.epochs,
+        fit.epochs_run,
+        scores(seen["feh"], seen["predicted"], weights),
+        fingerprint,
+    )
+    write_json(root / f"member_{fold}.json", asdict(member))
+    return member
+
+
+def _undo_scaling(network: "keras.Model", problem: Problem) -> None:
     """Put the labels' scaling into the last layer, so that the network gives dex."""
     kernel, bias = network.layers[-1].get_weights()
-    network.layers[-1].set_weights([kernel * scale, bias * scale + mean])
+    network.layers[-1].set_weights([kernel * problem.scale, bias * problem.scale + problem.mean])

@@ -4,7 +4,7 @@ import time
 import pytest
 from distributed import LocalCluster
 
-from rrl_batch.cluster.connect import connect, training_resources
+from rrl_batch.cluster.connect import connect, training_workers
 from rrl_batch.cluster.monitor import gather, report
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
@@ -59,7 +59,7 @@ def which_worker(_):
 
 
 def test_training_goes_to_the_workers_that_declare_a_gpu(client):
-    assert training_resources(client) == {}  # none does here
+    assert training_workers(client) == (2, {})  # none does here
     with (
         LocalCluster(
             n_workers=1, threads_per_worker=1, processes=False, resources={"GPU": 1},
@@ -67,8 +67,8 @@ def test_training_goes_to_the_workers_that_declare_a_gpu(client):
         ) as cluster,
         connect(ClusterSection(kind="address", address=cluster.scheduler_address)) as other,
     ):  # fmt: skip
-        wanted = training_resources(other)
-        assert wanted == {"GPU": 1}
+        n_workers, wanted = training_workers(other)
+        assert (n_workers, wanted) == (1, {"GPU": 1})
         with_gpu = next(iter(other.scheduler_info(n_workers=-1)["workers"]))
         futures = other.map(which_worker, range(4), resources=wanted, pure=False)
         assert set(other.gather(futures)) == {with_gpu}

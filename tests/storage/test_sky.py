@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rrl_batch.contracts import STARS, SURVEY
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.storage.manifest import Manifest
-from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, partition, with_positions
+from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, neighbours, partition, with_positions
 from rrl_batch.survey.write import (
     finish_survey,
     plan_partitions,
@@ -42,7 +42,7 @@ def test_partitions_hold_every_row_once_and_in_order(index: np.ndarray, max_rows
         assert stop - start <= max_rows or len(set(index[start:stop])) == 1
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(indices, st.integers(1, 20))
 def test_partitions_are_those_of_hats(index: np.ndarray, max_rows: int) -> None:
     from hats.pixel_math import generate_alignment
@@ -222,3 +222,11 @@ def test_finished_partitions_are_not_written_again(tmp_path: Path, sample: pd.Da
     assert write_partition(target, tmp_path, fail, "f", "a test") == first
     with pytest.raises(AssertionError):
         write_partition(target, tmp_path, fail, "g", "a test")
+
+
+@given(st.lists(st.integers(1, 30), min_size=1), st.integers(1, 50))
+def test_no_task_is_too_small_if_neighbours_can_share_it(stars, per_task):
+    tasks = [stars[group] for group in neighbours(stars, per_task)]
+    assert [n for task in tasks for n in task] == stars
+    assert all(sum(task) >= per_task for task in tasks) or len(tasks) == 1
+    assert all(sum(task[:-1]) < per_task for task in tasks[:-1])

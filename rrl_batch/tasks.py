@@ -1,0 +1,88 @@
+"""What runs on the workers: a function a stage, for a piece of the sky or a share of the folds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rrl_batch.catalogue import write as catalogue
+from rrl_batch.cluster.worker import require_memory, takes_turns
+from rrl_batch.inference.predict import predict
+from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.memory import memory_needed
+from rrl_batch.lightcurve.prepare import prepare
+from rrl_batch.storage.manifest import Receipt
+from rrl_batch.storage.sky import Pixel
+from rrl_batch.survey import write as survey
+from rrl_batch.survey.read import SurveyPartition
+from rrl_batch.training.fit import FittedMember, fit_members
+from rrl_batch.training.shards import Selection, labelled_only, write_shard
+
+Preprocess = dict[str, Any]
+"""Settings of the light-curve preparation, by name."""
+
+
+@takes_turns
+def write_survey_partition(
+    piece: tuple[int, Pixel],
+    *,
+    source: survey.LightCurveSource,
+    out: Path,
+    mark: str,
+    description: str,
+) -> Receipt:
+    """Write a piece of the sky with the light curves of a source."""
+    return survey.write_partition(piece, out, source, mark, description)
+
+
+@takes_turns
+def write_training_shard(
+    piece: tuple[int, SurveyPartition],
+    *,
+    preprocess: Preprocess,
+    selection: Selection,
+    root: Path,
+    mark: str,
+) -> Receipt:
+    """Write the training stars of a piece of the sky."""
+    number, partition = piece
+    _require_memory(partition, preprocess)
+    labelled = labelled_only(partition.batches(), root)
+    prepared = (prepare(batch, **preprocess) for batch in labelled)
+    return write_shard(prepared, number, root, selection, mark)
+
+
+@takes_turns
+def write_catalogue_partition(
+    piece: SurveyPartition,
+    *,
+    preprocess: Preprocess,
+    model: Path,
+    out: Path,
+    mark: str,
+    description: str,
+) -> Receipt:
+    """Write the catalogue of a piece of the sky."""
+    _require_memory(piece, preprocess)
+    rows = (predict_batch(batch, preprocess, model, mark) for batch in piece.batches())
+    return catalogue.write_partition(rows, piece, out, mark, description)
+
+
+def predict_batch(
+    batch: LightCurveBatch, preprocess: Preprocess, model: Path, mark: str
+) -> pd.DataFrame:
+    """Return the catalogue's rows of a batch of stars."""
+    return predict(prepare(batch, **preprocess), model, mark)
+
+
+@takes_turns
+def fit_share(folds: Sequence[int], **arguments: Any) -> list[FittedMember]:
+    """Fit the members that hold out some of the folds."""
+    return fit_members(folds, **arguments)
+
+
+def _require_memory(piece: SurveyPartition, preprocess: Preprocess) -> None:
+    """Say that a worker is too small for a piece of the sky, before it is killed for that."""
+    needed = memory_needed(*piece.largest_batch(), preprocess["points"])
+    require_memory(needed, f"A batch of stars of {piece.pixel.path}")

@@ -1,0 +1,257 @@
+"""Fit members on JAX: a pass over the stars is one call of a program that all members share.
+
+Keras's loop comes back to Python for every batch and compiles anew for every member. Here the
+batches of a pass, and the look at the stopping stars that ends it, are compiled together and once.
+The program is written for one member; `vmap` runs it for several side by side.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rrl_batch.lightcurve.sequences import Sequences
+from rrl_batch.models.registry import build
+from rrl_batch.training.problem import Fit, FitSettings, Problem
+
+if TYPE_CHECKING:
+    import jax
+    import keras
+
+
+class _State(NamedTuple):
+    """Everything about a member that a step changes, as lists of Keras variables' values."""
+
+    trainable: list["jax.Array"]
+    other: list["jax.Array"]  # seeds of dropout, statistics of batch normalisation
+    optimizer: list["jax.Array"]
+
+
+class _Best(NamedTuple):
+    """A member after the pass that was the best on the stopping stars."""
+
+    state: _State
+    loss: "jax.Array"
+    epoch: "jax.Array"
+
+
+class _Labels(NamedTuple):
+    """Targets and weights of all stars, as one member has them."""
+
+    target: Any
+    weights: Any
+
+
+class _Batches(NamedTuple):
+    """Rows of stars in batches, and how many rows of each batch count."""
+
+    rows: Any
+    counts: Any
+
+    @classmethod
+    def of(cls, rows: NDArray[np.int64], size: int, n_batches: int) -> "_Batches":
+        """Cut rows into batches, filled up with the first rows again, which do not count."""
+        counts = np.clip(len(rows) - size * np.arange(n_batches), 0, size)
+        filled = np.resize(rows, (n_batches, size))
+        return cls(filled.astype(np.int32), counts.astype(np.int32))
+
+
+def fit(
+    problems: Sequence[Problem],
+    sequences: Sequences,
+    settings: FitSettings,
+    on_passes: Callable[[int], None],
+) -> Iterator[Fit]:
+    """Fit a member to each problem and yield it as soon as it is fitted.
+
+    Loss, optimiser and stopping are those of the sequential trainer. So is the short batch that
+    ends a pass, but for batch normalisation, which sees it filled up to full size.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        One a member.
+    sequences : (n_stars, n_points, 2) float32
+        Curves of all stars.
+    settings : FitSettings
+        How to fit.
+    on_passes : callable
+        Told how many passes of members have ended, whenever some have.
+    """
+    program = _Program(problems, sequences, settings)
+    together = _members_together(len(problems))
+    for first in range(0, len(problems), together):
+        yield from program.fit(problems[first : first + together], on_passes)
+
+
+def _members_together(n_members: int) -> int:
+    """Return how many members to fit side by side.
+
+    A core is busy with one: several only leave its cache. One alone leaves a GPU idle.
+    """
+    import jax
+
+    return 1 if jax.default_backend() == "cpu" else n_members
+
+
+class _Program:
+    """The compiled pass of an architecture, and the data that it works on.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        All that it is for: batches are as many as the largest needs.
+    sequences : (n_stars, n_points, 2) float32
+        Curves of all stars.
+    settings : FitSettings
+        How to fit.
+    """
+
+    def __init__(
+        self, problems: Sequence[Problem], sequences: Sequences, settings: FitSettings
+    ) -> None:
+        import jax
+        import keras
+
+        self._settings = settings
+        self._network = self._build(seed=0, n_points=sequences.shape[1])
+        self._optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self._optimizer.build(self._network.trainable_variables)
+        self._curves = jax.numpy.asarray(sequences)
+        self._n_training = self._batches_for(max(len(p.training) for p in problems))
+        self._n_stopping = self._batches_for(max(len(p.stopping) for p in problems))
+        self._pass = jax.jit(jax.vmap(self._pass_of_one, in_axes=(0, 0, 0, 0, 0, None, None)))
+
+    def fit(self, problems: Sequence[Problem], on_passes: Callable[[int], None]) -> Iterator[Fit]:
+        """Fit members side by side; one that has stopped stays as it is until all have."""
+        state = _stack([self._start(problem.seed) for problem in problems])
+        infinity = np.full(len(problems), np.inf, np.float32)
+        best = _Best(state, infinity, np.zeros(len(problems), np.int32))
+        labels = _stack([_Labels(problem.target, problem.weights) for problem in problems])
+        stopping = _stack([self._batches(p.stopping, self._n_stopping) for p in problems])
+        generators = [np.random.default_rng(problem.seed) for problem in problems]
+        running = np.ones(len(problems), bool)
+        for epoch in range(1, self._settings.epochs + 1):
+            training = _stack(
+                [
+                    self._batches(generator.permutation(problem.training), self._n_training)
+                    for generator, problem in zip(generators, problems, strict=True)
+                ]
+            )
+            training = training._replace(counts=training.counts * running[:, None])
+            state, best, loss = self._pass(
+                state, best, labels, training, stopping, self._curves, epoch
+            )
+            finite, best_epoch = np.isfinite(loss), np.asarray(best.epoch)
+            on_passes(int(running.sum()))
+            patient = epoch - best_epoch < self._settings.patience
+            ended = running & ~(finite & patient & (epoch < self._settings.epochs))
+            running &= ~ended
+            for i in np.flatnonzero(ended).tolist():
+                network = self._filled(best.state, i) if finite[i] else None
+                yield Fit(problems[i], network, int(best_epoch[i]), epoch)
+            if not running.any():
+                return
+
+    def _pass_of_one(
+        self,
+        state: _State,
+        best: _Best,
+        labels: _Labels,
+        training: _Batches,
+        stopping: _Batches,
+        curves: "jax.Array",
+        epoch: "jax.Array",
+    ) -> "tuple[_State, _Best, jax.Array]":
+        """Take a member through its batches; return it, its best, and the stopping stars' loss."""
+        import jax
+
+        def step(state: _State, batch: _Batches) -> tuple[_State, None]:
+            return self._step(state, batch, labels, curves), None
+
+        def add(total: "jax.Array", batch: _Batches) -> "tuple[jax.Array, None]":
+            loss, _ = self._loss(state.trainable, state.other, batch, labels, curves, False)
+            return total + loss * batch.counts, None
+
+        state, _ = jax.lax.scan(step, state, training)
+        total, _ = jax.lax.scan(add, jax.numpy.float32(0), stopping)
+        loss = total / stopping.counts.sum()
+        best = _where(loss < best.loss, _Best(state, loss, epoch), best)
+        return state, best, loss
+
+    def _step(self, state: _State, batch: _Batches, labels: _Labels, curves: "jax.Array") -> _State:
+        import jax
+
+        gradient = jax.grad(self._loss, has_aux=True)
+        slopes, other = gradient(state.trainable, state.other, batch, labels, curves, True)
+        trainable, optimizer = self._optimizer.stateless_apply(
+            state.optimizer, slopes, state.trainable
+        )
+        # an empty batch is no step: momentum and regularisation would move the weights all the same
+        return _where(batch.counts > 0, _State(trainable, other, optimizer), state)
+
+    def _loss(
+        self,
+        trainable: list["jax.Array"],
+        other: list["jax.Array"],
+        batch: _Batches,
+        labels: _Labels,
+        curves: "jax.Array",
+        training: bool,
+    ) -> "tuple[jax.Array, list[jax.Array]]":
+        """Return a batch's weighted squared error and the layers' penalties, and their state."""
+        from jax import numpy as jnp
+
+        predicted, other, penalties = self._network.stateless_call(
+            trainable, other, curves[batch.rows], training=training, return_losses=True
+        )
+        counts = jnp.arange(len(batch.rows)) < batch.counts
+        weights = jnp.where(counts, labels.weights[batch.rows], 0)
+        squares = weights * (predicted[:, 0] - labels.target[batch.rows]) ** 2
+        return squares.sum() / jnp.maximum(batch.counts, 1) + sum(penalties), other
+
+    def _build(self, seed: int, n_points: int) -> "keras.Model":
+        settings = self._settings
+        return build(settings.architecture, n_points, masked=settings.masked, seed=seed)
+
+    def _start(self, seed: int) -> _State:
+        """Return a member before its first step."""
+        network = self._build(seed, self._curves.shape[1])
+        variables = (
+            network.trainable_variables,
+            network.non_trainable_variables,
+            self._optimizer.variables,
+        )
+        return _State(*([v.value for v in group] for group in variables))
+
+    def _filled(self, state: _State, member: int) -> "keras.Model":
+        """Return the one network that there is, with the weights of a member."""
+        network = self._network
+        for variables, values in (
+            (network.trainable_variables, state.trainable),
+            (network.non_trainable_variables, state.other),
+        ):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value[member])
+        return network
+
+    def _batches(self, rows: NDArray[np.int64], n_batches: int) -> _Batches:
+        return _Batches.of(rows, self._settings.batch_size, n_batches)
+
+    def _batches_for(self, n_stars: int) -> int:
+        return -(-n_stars // self._settings.batch_size)
+
+
+def _stack(members: list[Any]) -> Any:
+    """Return the arrays of members, alike in structure, with a first axis of members."""
+    import jax
+
+    return jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *members)
+
+
+def _where(condition: "jax.Array", chosen: Any, otherwise: Any) -> Any:
+    """Return one of two structures of arrays."""
+    import jax
+
+    return jax.tree.map(lambda a, b: jax.numpy.where(condition, a, b), chosen, otherwise)
