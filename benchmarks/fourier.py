@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numba
 import numpy as np
 import numpy.typing as npt
-from record import record
+from record import parser, record
 
 from rrl_batch.lightcurve.fourier import fit_fourier
 
@@ -50,6 +50,7 @@ def penalised(phase: FloatArray, mag: FloatArray) -> FloatArray:
 
 
 def main() -> None:
+    options = parser(__doc__).parse_args()
     numba.set_num_threads(1)
     penalised(*simulate(0.0))  # compile
     fits = {f"lstsq, {k} harmonics": least_squares(k) for k in (3, 4, 5, 6)}
@@ -60,18 +61,22 @@ def main() -> None:
         "| fit | µs a star, one core | " + " | ".join(f"gap {gap}" for gap in gaps) + " |",
         "|---" * (2 + len(gaps)) + "|",
     ]
+    times = {}
     for name, fit in fits.items():
         seconds = np.inf  # the best of three, as others use the machine, too
         for _ in range(3):
             start = time.perf_counter()
             results = [fit(*curve) for curve in curves]
             seconds = min(seconds, time.perf_counter() - start)
+        times[name] = seconds
         error = np.array(results) - (PHASES[2] - 3 * PHASES[0])
         deviations = np.abs(np.angle(np.exp(1j * error)))
         cells = " | ".join(f"{np.nanpercentile(d, 68):.3f}" for d in deviations)
         lines.append(f"| {name} | {1e6 * seconds / (N_STARS * len(gaps)):.0f} | {cells} |")
     title = f"Fourier fit: 68 % deviation of phi31 (rad), {N_EPOCHS} epochs, noise {NOISE} mag"
-    record(title, "\n".join(lines), "python benchmarks/fourier.py")
+    own = times.pop("fit_fourier")
+    ratios = {f"fit_fourier/{name.replace(',', '')}": t / own for name, t in times.items()}
+    record(title, "\n".join(lines), "python benchmarks/fourier.py", ratios, check=options.check)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,24 @@
 """Time the catalogue of 271,000 simulated stars, and the straightforward way on a sample of them.
 
 The straightforward way is that of published scripts: one star after the other, scipy's smoothing
-spline, Keras' predict. Both use the same two networks' weights and run on the same cluster.
+spline, Keras' predict. Both use the same networks' weights and run on the same cluster.
 """
 
+import os
 import shutil
-import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from dask import bag
-from record import record
+from machine import N_CORES, disk_speed, forget, gru_operations, matrix_product_rate, peak_memory
+from probe import Tasks, recorded_tasks, seconds_in_kernels, time_kernels
+from record import parser, record
 
 from rrl_batch import flow
 from rrl_batch.cluster.connect import connect
@@ -30,6 +35,11 @@ SAMPLE = 300
 POINTS = 265
 """Steps of the published sequences."""
 
+SPLINE_OPERATIONS = 41 * 110
+"""For an epoch: 33 steps and some 8 more trials of lambda, each of some 110 additions, products and
+quotients, counted in the source of the kernel."""
+
+LOCAL = ClusterSection(dashboard_address="127.0.0.1:0")
 JOB = make_job(
     {
         "preprocess": {"points": POINTS},
@@ -40,10 +50,20 @@ JOB = make_job(
 )
 
 
-def models(client, survey: Survey) -> dict[int, Path]:
-    """Return a model of five members and one that keeps a single one of them."""
+class Run(NamedTuple):
+    """A catalogue: its time, its tasks, and how much of the workers' time is in kernels."""
+
+    seconds: float
+    tasks: Tasks
+    kernels: float
+
+
+def models(client) -> dict[int, Path]:
+    """Return a model of five members and one that keeps a single one of them, made only once."""
+    flow.simulate(client, N_STARS, 1, ROOT / "survey", ROOT / "labels.parquet")
     five, single = ROOT / "five", ROOT / "single"
-    card = flow.train(client, survey, read_labels(ROOT / "labels.parquet", None), five, JOB)
+    labels = read_labels(ROOT / "labels.parquet", None)
+    card = flow.train(client, open_survey(ROOT / "survey"), labels, five, JOB)
     if not single.exists():
         shutil.copytree(five, single)
         stars = pd.read_parquet(single / "out_of_fold.parquet")
@@ -53,11 +73,34 @@ def models(client, survey: Survey) -> dict[int, Path]:
 
 
 def seconds_of_catalogue(client, survey: Survey, model: Path) -> float:
+    """Return the time that a catalogue takes; the survey is read from the disk."""
     out = ROOT / "catalogue"
     shutil.rmtree(out, ignore_errors=True)
+    for partition in survey.partitions:
+        for path, _ in partition.files:
+            with path.open("rb") as file:
+                forget(file.fileno())
     start = time.perf_counter()
     flow.predict(client, survey, model, out)
     return time.perf_counter() - start
+
+
+def measure(client, survey: Survey, model: Path) -> Run:
+    """Time a catalogue on workers that have the model and compiled code in memory."""
+    seconds_of_catalogue(client, replace(survey, partitions=survey.partitions[:8]), model)
+    client.run(time_kernels)
+    with recorded_tasks(client) as tasks:
+        seconds = seconds_of_catalogue(client, survey, model)
+    kernels = client.run(seconds_in_kernels).values()
+    return Run(seconds, tasks, sum(kernels) / len(kernels) / seconds)
+
+
+def seconds_of_first_catalogue(survey: Survey, model: Path, compiled: Path | None) -> float:
+    """Return the time that a new cluster takes for a small catalogue, model and code not loaded."""
+    few = replace(survey, partitions=survey.partitions[:2])
+    folder = {"NUMBA_CACHE_DIR": str(compiled)} if compiled else {}
+    with patch.dict(os.environ, folder), connect(LOCAL) as client:
+        return seconds_of_catalogue(client, few, model)
 
 
 def network_of(model: Path):
@@ -107,30 +150,81 @@ def seconds_of_straightforward(client, survey: Survey, model: Path) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    with connect(ClusterSection(dashboard_address="127.0.0.1:0")) as client:
-        flow.simulate(client, N_STARS, 1, ROOT / "survey", ROOT / "labels.parquet")
-        survey = open_survey(ROOT / "survey")
-        paths = models(client, survey)
-        small = replace(survey, partitions=survey.partitions[:4])
-        rows = []
-        for members, model in paths.items():
-            seconds_of_catalogue(client, small, model)  # loads the model, and compiled code
-            seconds = seconds_of_catalogue(client, survey, model)
-            rows.append((f"rrl_batch, members: {members}", survey.rows, seconds))
-        slow = seconds_of_straightforward(client, survey, paths[1])
-        rows.append(("a star at a time, scipy, Keras predict, 1 member", SAMPLE, slow))
-        written = Manifest.read(ROOT / "catalogue").rows
-    per_star = slow / SAMPLE
-    lines = ["| way | stars | s | stars/s | faster × |", "|---|---:|---:|---:|---:|"]
-    lines += [
-        f"| {name} | {n:,} | {t:.1f} | {n / t:,.0f} | {per_star / (t / n):,.0f} |"
-        for name, n, t in rows
+def ways(runs: dict[int, Run], n_stars: int, slow: float) -> tuple[str, dict[str, float]]:
+    """Return the table of times, and how many times faster the runs are than a star at a time."""
+    rows = [
+        (f"rrl_batch, members: {members}", n_stars, run.seconds) for members, run in runs.items()
     ]
-    table = "\n".join(lines)
-    print(table, f"\n{written:,} rows in the catalogue", file=sys.stderr)
-    title = f"Survey to catalogue, {POINTS} steps, a local cluster of two processes"
-    record(title, table, "python benchmarks/full_sky.py")
+    rows.append(("a star at a time, scipy, Keras predict, 1 member", SAMPLE, slow))
+    faster = [slow / SAMPLE / (seconds / n) for _, n, seconds in rows]
+    table = ["| way | stars | s | stars/s | faster × |", "|---|---:|---:|---:|---:|"]
+    table += [
+        f"| {name} | {n:,} | {seconds:.1f} | {n / seconds:,.0f} | {times:,.0f} |"
+        for (name, n, seconds), times in zip(rows, faster, strict=True)
+    ]
+    ratios = {f"{m} member(s)/straightforward": f for m, f in zip(runs, faster, strict=False)}
+    return "\n".join(table), ratios
+
+
+def limits(runs: dict[int, Run], survey: Survey) -> tuple[str, dict[str, float]]:
+    """Return how near the runs are to what the machine can do, and the kernels' shares."""
+    receipts = Manifest.read(ROOT / "survey").partitions
+    read = sum(receipt.size for receipt in receipts)
+    written = sum(receipt.size for receipt in Manifest.read(ROOT / "catalogue").partitions)
+    epochs = sum(receipt.counts["epochs"] for receipt in receipts)
+    disk = disk_speed(ROOT, read)
+    transfer = read / disk.read + written / disk.write
+    products = N_CORES * matrix_product_rate()
+    table = [
+        "| members | kernels, of the workers' time | disk alone, of the time | GFLOP/s "
+        "| of all cores' matrix product | tasks | that make the catalogue "
+        "| shortest, median and longest of these (s) |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for members, run in runs.items():
+        operations = members * survey.rows * gru_operations(POINTS) + epochs * SPLINE_OPERATIONS
+        rate = 1e-9 * operations / run.seconds
+        work = run.tasks.seconds[run.tasks.working]
+        durations = " / ".join(f"{q:.2f}" for q in np.quantile(work, (0, 0.5, 1)))
+        table.append(
+            f"| {members} | {run.kernels:.0%} | {transfer / run.seconds:.0%} | {rate:.0f} "
+            f"| {rate / products:.0%} | {len(run.tasks.start)} | {len(work)} | {durations} |"
+        )
+    note = (
+        f"Read {read / 1e6:.0f} MB, written {written / 1e6:.0f} MB; a plain file of the survey's "
+        f"size is read at {disk.read / 1e6:,.0f} MB/s, written and flushed at "
+        f"{disk.write / 1e6:,.0f} MB/s. float32 matrix product: {products:.0f} GFLOP/s. Counted "
+        f"are the gates' sums of the GRU and the trials of the smoothing spline."
+    )
+    ratios = {f"{members} member(s): kernels/time": run.kernels for members, run in runs.items()}
+    return "\n".join([*table, "", note]), ratios
+
+
+def main() -> None:
+    options = parser(__doc__).parse_args()
+    with connect(LOCAL) as client:
+        paths = models(client)
+    survey = open_survey(ROOT / "survey")
+    with connect(LOCAL) as client:
+        runs = {members: measure(client, survey, model) for members, model in paths.items()}
+        largest = max(client.run(peak_memory).values())
+        slow = seconds_of_straightforward(client, survey, paths[1])
+    times, faster = ways(runs, survey.rows, slow)
+    use, shares = limits(runs, survey)
+    loaded = seconds_of_first_catalogue(survey, paths[1], None)
+    with tempfile.TemporaryDirectory() as empty:
+        compiled = seconds_of_first_catalogue(survey, paths[1], Path(empty))
+    more = (
+        f"Largest worker: {largest / 1e6:,.0f} MB. The first catalogue of a new cluster, of two "
+        f"partitions: {loaded:.1f} s; with nothing compiled yet: {compiled:.1f} s."
+    )
+    record(
+        f"Survey to catalogue, {survey.rows:,} stars, {POINTS} steps, a local cluster",
+        "\n\n".join([times, use, more]),
+        "python benchmarks/full_sky.py",
+        faster | shares,
+        check=options.check,
+    )
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ Run as ``python benchmarks/inference.py``. ONNX Runtime is no dependency: where 
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import keras
 import numba
 import numpy as np
 import numpy.typing as npt
-from record import record
+from machine import gru_operations, matrix_product_rate
+from record import parser, record
 
 from rrl_batch.inference.fused import FusedEnsemble
 from rrl_batch.models.recurrent import UNITS
@@ -55,6 +58,14 @@ def keras_engine(members: Sequence[keras.Model], batch: int) -> Predict:
         return np.hstack(each)
 
     return predict
+
+
+def fused_engine(members: Sequence[keras.Model]) -> Predict:
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder, f"{number}.weights.h5") for number in range(len(members))]
+        for member, path in zip(members, paths, strict=True):
+            member.save_weights(path)
+        return FusedEnsemble.from_files(paths, N_CHANNELS).predict
 
 
 def onnx_model(network: keras.Model) -> bytes:
@@ -134,7 +145,7 @@ def engines(members: Sequence[keras.Model]) -> list[Engine]:
     ]
     if find_spec("onnx") and find_spec("onnxruntime"):
         found.append(Engine(f"ONNX Runtime, batches of {ONNX_BATCH}", onnx_engine(members)))
-    return [*found, Engine("fused", FusedEnsemble.from_networks(members).predict)]
+    return [*found, Engine("fused", fused_engine(members))]
 
 
 def seconds(works: Sequence[Callable[[], object]]) -> npt.NDArray[np.float64]:
@@ -153,44 +164,34 @@ def seconds(works: Sequence[Callable[[], object]]) -> npt.NDArray[np.float64]:
     return times
 
 
-def operations() -> int:
-    """Return the floating-point operations of the gates' weighted sums, for a star and member."""
-    inputs = (N_CHANNELS, *UNITS)
-    weights = sum(3 * units * (n + units) for n, units in zip(inputs, UNITS, strict=False))
-    return 2 * weights * N_POINTS
-
-
-def matrix_product_rate() -> float:
-    """Return one core's rate of numpy's float32 matrix product, in GFLOP/s."""
-    size = 2048
-    a = np.random.default_rng(0).random((size, size), np.float32)
-    return 2e-9 * size**3 / seconds([lambda: a @ a])[0, 1]
-
-
-def rows(n_members: int, sequences: FloatArray) -> list[str]:
-    """Time all engines on one ensemble, a row of the table each."""
+def rows(n_members: int, sequences: FloatArray) -> tuple[list[str], dict[str, float]]:
+    """Time all engines on one ensemble; return rows of the table, and ratios."""
     available = engines(networks(n_members))
     # The first call also compiles; then the curves have the shape that is timed.
     predicted = [engine.predict(sequences[: engine.n_stars])[:N_COMPARED] for engine in available]
     times = seconds([lambda e=e: e.predict(sequences[: e.n_stars]) for e in available])
     rates = np.array([[engine.n_stars] for engine in available]) / times
     fastest = matrix_product_rate()
-    table = []
+    table, ratios = [], {}
     for engine, rate, values in zip(available, rates, predicted, strict=True):
         difference = np.abs(values - predicted[0]).max()
         elapsed, per_core = rates[-1] / rate
-        gflops = 1e-9 * rate[1] * n_members * operations()
+        gflops = 1e-9 * rate[1] * n_members * gru_operations(N_POINTS)
+        ratios[f"{n_members}: fused/{engine.name.replace('`', '')}"] = per_core
         table.append(
             f"| {n_members} | {engine.name} | {rate[0]:,.0f} | {elapsed:.1f} | {rate[1]:,.0f} "
             f"| {per_core:.1f} | {difference:.0e} | {gflops:.0f} | {gflops / fastest:.0%} |"
         )
     if not any(engine.name.startswith("ONNX") for engine in available):
         table.append(f"| {n_members} | ONNX Runtime | not installed | | | | | | |")
-    return table
+    ratios[f"{n_members}: fused/matrix product"] = gflops / fastest
+    del ratios[f"{n_members}: fused/fused"]
+    return table, ratios
 
 
 def main() -> None:
-    """Measure on all cores, print the table and append it to RESULTS.md."""
+    """Measure on all cores."""
+    options = parser(__doc__).parse_args()
     sequences = curves()
     table = [
         "| members | engine | stars/s | fused is faster × | stars per core and second "
@@ -198,12 +199,17 @@ def main() -> None:
         "| of numpy's float32 matrix product |",
         "|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
+    ratios: dict[str, float] = {}
     for n_members in MEMBERS:
-        table += rows(n_members, sequences)
-    text = "\n".join(table)
-    print(text)
+        timed, more = rows(n_members, sequences)
+        table += timed
+        ratios |= more
     record(
-        f"Inference with the paper's GRU, {N_POINTS} steps", text, "python benchmarks/inference.py"
+        f"Inference with the paper's GRU, {N_POINTS} steps",
+        "\n".join(table),
+        "python benchmarks/inference.py",
+        ratios,
+        check=options.check,
     )
 
 

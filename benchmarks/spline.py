@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from record import record
+from record import parser, record
 from scipy.interpolate import make_smoothing_spline
 
 from rrl_batch.lightcurve.spline import smooth
@@ -86,13 +86,14 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
-def rows(name: str, curves: Curves) -> list[str]:
-    """Time scipy and both methods on the same curves, one row of the table each."""
+def rows(name: str, curves: Curves) -> tuple[list[str], dict[str, float]]:
+    """Time scipy and both methods on the same curves; return rows of the table, and ratios."""
     n_stars = len(curves.offsets) - 1
     some = range(0, n_stars, n_stars // N_SCIPY)
     references = scipy_smooth(curves, some), scipy_smooth(curves, some, centred=True)
     scipy_us = 1e6 * seconds(lambda: scipy_smooth(curves, some), 3) / len(some)
     table = [f"| {name} | `make_smoothing_spline` | {scipy_us:,.0f} | 1 | | |"]
+    ratios = {}
     for method in ("scipy", "robust"):
         smoothed = smooth(*curves, N_POINTS, method)
         own_us = 1e6 * seconds(lambda m=method: smooth(*curves, N_POINTS, m), REPEATS) / n_stars
@@ -104,24 +105,33 @@ def rows(name: str, curves: Curves) -> list[str]:
             agreement = f"| {largest} | {beyond} "
         ratio = scipy_us / own_us
         table.append(f"| {name} | {method} | {own_us:.1f} | {ratio:.0f} {agreement}|")
-    return table
+        ratios[f"{name.partition(',')[0]}: {method}/scipy.interpolate"] = ratio
+    return table, ratios
 
 
 def main() -> None:
-    """Measure on one thread, print the table and append it to RESULTS.md."""
+    """Measure on one thread."""
+    options = parser(__doc__).parse_args()
     numba.set_num_threads(1)
+    synthetic, ratios = rows("synthetic, 40 epochs", synthetic_curves())
     table = [
         "| curves | method | µs per star and core | × scipy "
         "| largest difference from scipy (mag) / with the mean taken out first "
         "| stars beyond 1e-6 mag / likewise |",
         "|---|---|---:|---:|---:|---:|",
-        *rows("synthetic, 40 epochs", synthetic_curves()),
+        *synthetic,
     ]
     if GAIA.is_dir():
-        table += rows("Gaia DR3, median 39 epochs", real_curves())
-    text = "\n".join(table)
-    print(text)
-    record(f"Smoothing splines by GCV, {N_POINTS} points", text, "python benchmarks/spline.py")
+        real, more = rows("Gaia DR3, median 39 epochs", real_curves())
+        table += real
+        ratios |= more
+    record(
+        f"Smoothing splines by GCV, {N_POINTS} points",
+        "\n".join(table),
+        "python benchmarks/spline.py",
+        ratios,
+        check=options.check,
+    )
 
 
 if __name__ == "__main__":

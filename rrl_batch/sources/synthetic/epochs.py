@@ -5,6 +5,7 @@ epochs against ecliptic latitude, their clusters and their pairs follow from the
 whether a transit ends as accepted photometry is drawn.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numba
@@ -70,15 +71,39 @@ def observe(
     -------
     Transits
     """
-    direction = ecliptic_direction(ra, dec)
-    chunks = []
-    for first in range(0, max(len(direction), 1), _STARS_AT_ONCE):
-        rows = slice(first, first + _STARS_AT_ONCE)
-        chunks.append(_accepted_transits(direction[rows], source_id[rows], seed))
     number_of_transits, time, number = (
-        np.concatenate(column) for column in zip(*chunks, strict=True)
+        np.concatenate(column)
+        for column in zip(*_observed_chunks(ra, dec, source_id, seed), strict=True)
     )
     return Transits(np.concatenate([[0], np.cumsum(number_of_transits)]), time, number)
+
+
+def count(
+    ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64], seed: int
+) -> NDArray[np.int32]:
+    """Count the accepted transits of stars, those that `observe` returns, without keeping them.
+
+    Parameters
+    ----------
+    ra, dec, source_id, seed
+        As of `observe`.
+
+    Returns
+    -------
+    (n_stars,) int32 ndarray
+    """
+    counts = [number for number, *_ in _observed_chunks(ra, dec, source_id, seed)]
+    return np.concatenate(counts).astype(np.int32)
+
+
+def _observed_chunks(
+    ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64], seed: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]]:
+    """Yield counts, times and numbers of the accepted transits of some stars at a time."""
+    direction = ecliptic_direction(ra, dec)
+    for first in range(0, max(len(direction), 1), _STARS_AT_ONCE):
+        rows = slice(first, first + _STARS_AT_ONCE)
+        yield _accepted_transits(direction[rows], source_id[rows], seed)
 
 
 def _accepted_transits(

@@ -67,6 +67,12 @@ def test_no_stars_give_no_transits() -> None:
     assert len(transits.time) == len(transits.number) == 0
 
 
+def test_transits_are_counted_as_they_are_observed(stars: pd.DataFrame) -> None:
+    where = [stars[name].to_numpy() for name in ("ra", "dec", "source_id")]
+    observed = epochs.observe(*where, seed=4)
+    assert np.array_equal(epochs.count(*where, seed=4), np.diff(observed.offsets))
+
+
 def test_transits_of_real_stars_are_found(shared_data: Path) -> None:
     real = pd.read_parquet(shared_data / "gaia_dr3/stars.parquet")
     ra, dec, source_id = (real[c].to_numpy() for c in ("ra", "dec", "source_id"))

@@ -1,0 +1,118 @@
+"""Time the two trainers: Keras on TensorFlow, member after member, against programs on JAX.
+
+Run as ``python benchmarks/training.py``. Each trains in a process of its own on one core, which is
+what a worker owns. It needs the extra `jax`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+from record import parser, record
+
+from rrl_batch.models.registry import ARCHITECTURES
+from rrl_batch.training.problem import FitSettings, Problem
+
+N_TRAINING, N_STOPPING = 1440, 360
+N_MEMBERS, PASSES = 3, 4
+POINTS = {"gru": (32, 64, 265)}  # the paper's network, from short to full length
+DEFAULT_POINTS = (64,)
+PASSES_OF_A_MEMBER = 100
+BACKENDS = ("tensorflow", "jax")
+
+
+class Cost(NamedTuple):
+    """Processor time of training, in seconds: of a pass, and of all else for a first member."""
+
+    one_pass: float
+    start: float
+    next_start: float
+
+    def members_per_minute(self, n_members: int) -> float:
+        """Return the speed at which an ensemble is trained."""
+        starts = self.start + (n_members - 1) * self.next_start
+        return 60 * n_members / (starts + n_members * PASSES_OF_A_MEMBER * self.one_pass)
+
+
+def cases() -> list[tuple[str, int]]:
+    """Return all architectures, with numbers of points."""
+    return [(name, n) for name in ARCHITECTURES for n in POINTS.get(name, DEFAULT_POINTS)]
+
+
+def problems() -> list[Problem]:
+    """Return members that learn the mean of a curve from different stars."""
+    made = []
+    for fold in range(N_MEMBERS):
+        rng = np.random.default_rng(fold)
+        training, stopping = np.split(rng.permutation(N_TRAINING + N_STOPPING), [N_TRAINING])
+        target, weights = rng.normal(size=(2, N_TRAINING + N_STOPPING)).astype(np.float32)
+        made.append(Problem(fold, fold, training, stopping, target, np.abs(weights), 0.0, 1.0))
+    return made
+
+
+def measure(architecture: str, n_points: int) -> Cost:
+    """Train a few members with the trainer of this process's backend."""
+    from rrl_batch.training.fit import trainer
+
+    settings = FitSettings(architecture, False, 0.2, PASSES, PASSES, 256, 0.001, seed=0)
+    shape = (N_TRAINING + N_STOPPING, n_points, 2)
+    sequences = np.random.default_rng(1).normal(0, 0.3, shape).astype(np.float32)
+    ends, finished = [], [time.process_time()]
+    fits = trainer()(problems(), sequences, settings, lambda _: ends.append(time.process_time()))
+    finished += [time.process_time() for _ in fits]
+    one_pass = float(np.median(np.diff(np.reshape(ends, (N_MEMBERS, PASSES)))))
+    start, *others = np.diff(finished) - PASSES * one_pass
+    return Cost(one_pass, float(start), float(np.mean(others)))
+
+
+def costs(backend: str) -> list[Cost]:
+    """Measure all cases in a process with a backend."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--measure"],
+        env=os.environ | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return [Cost(*cost) for cost in json.loads(done.stdout.splitlines()[-1])]
+
+
+def main() -> None:
+    """Measure on one core."""
+    command_line = parser(__doc__)
+    command_line.add_argument("--measure", action="store_true", help="measure in this process")
+    options = command_line.parse_args()
+    if options.measure:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        print(json.dumps([measure(*case) for case in cases()]))
+        return
+    table = [
+        "| network | steps | trainer | s a pass | s before the first member | before the next "
+        f"| members a minute, 5 of {PASSES_OF_A_MEMBER} passes | JAX is faster × |",
+        "|---|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    ratios = {}
+    measured = [costs(backend) for backend in BACKENDS]
+    for (architecture, n_points), *both in zip(cases(), *measured, strict=True):
+        speeds = [cost.members_per_minute(5) for cost in both]
+        for backend, cost, speed in zip(BACKENDS, both, speeds, strict=True):
+            table.append(
+                f"| {architecture} | {n_points} | {backend} | {cost.one_pass:.3f} "
+                f"| {cost.start:.1f} | {cost.next_start:.1f} | {speed:.1f} "
+                f"| {speed / speeds[0]:.1f} |"
+            )
+        ratios[f"{architecture} {n_points}: jax/tensorflow"] = speeds[1] / speeds[0]
+    record(
+        f"Training on one core, {N_TRAINING:,} stars and {N_STOPPING} to stop by, batches of 256",
+        "\n".join(table),
+        "python benchmarks/training.py",
+        ratios,
+        check=options.check,
+    )
+
+
+if __name__ == "__main__":
+    main()
