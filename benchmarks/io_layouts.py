@@ -81,9 +81,9 @@ def layouts(table: pa.Table) -> dict[str, tuple[pa.Table, dict[str, Any]]]:
 
 
 def measure(table: pa.Table, options: dict[str, Any], path: Path) -> Cost:
-    """Write and read a table, each some times."""
-    written = min(seconds(lambda: pq.write_table(table, path, **options)) for _ in range(REPEATS))
-    read = min(seconds(lambda: pq.read_table(path)) for _ in range(REPEATS))
+    """Write and read a table, once."""
+    written = seconds(lambda: pq.write_table(table, path, **options))
+    read = seconds(lambda: pq.read_table(path))
     return Cost(path.stat().st_size, written, read)
 
 
@@ -96,10 +96,13 @@ def seconds(work: Callable[[], object]) -> float:
 def main() -> None:
     options = parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:
-        costs = {
-            name: measure(*layout, Path(folder) / "stars.parquet")
-            for name, layout in layouts(stars()).items()
-        }
+        path, tables = Path(folder) / "stars.parquet", layouts(stars())
+        # in rounds, so that none is always the first
+        rounds = [
+            {name: measure(*layout, path) for name, layout in tables.items()}
+            for _ in range(REPEATS)
+        ]
+    costs = {name: Cost(*map(min, *(costs[name] for costs in rounds))) for name in rounds[0]}
     own, *_ = costs.values()
     table = [
         "| layout | bytes a star | × | written, µs a star | read, µs a star | × |",

@@ -15,7 +15,7 @@ from rrl_batch.survey.read import EPOCHS_PER_BATCH, STARS_PER_BATCH
 PAGE = Path(__file__).with_name("scale.md")
 
 # stages.py: µs a star and core at each number of epochs, but for the network
-CURVE = {40: 55.7, 80: 84.5, 800: 812.9}
+CURVE = {40: 40.0, 80: 55.9, 800: 472.7}
 NETWORK = 16.0
 """µs a star, core and member, of 265 steps."""
 
@@ -23,18 +23,18 @@ BYTES = {40: 392, 80: 746, 800: 6_935}
 """Of a star in the survey."""
 
 # full_sky.py and scale.py
-KERNELS = 0.78
+KERNELS = 0.79
 """What the stages take of the workers' time; the rest is reading, writing, waiting."""
 
 WORKER = 560e6
 """Bytes of a worker, but for the batch of stars that it works on."""
 
 # graph.py
-TASK = 7e-3
+TASK = 5.2e-3
 """s of the scheduler and the client, a partition: what no number of workers makes shorter."""
 
-CATALOGUE_BYTES = 55
-STARS_A_PARTITION, FILL = 20_000, 0.4
+CATALOGUE_BYTES = 52
+STARS_A_PARTITION, FILL = 20_000, 0.44
 """Most stars in a partition, and how full partitions are on average."""
 
 MEMBERS, POINTS = 5, 265
