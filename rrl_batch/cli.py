@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from rrl_batch.job import ClusterSection, Job
+    from rrl_batch.survey.read import Survey
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,6 +142,9 @@ def _simulate(options: argparse.Namespace) -> None:
 def _ingest_files(options: argparse.Namespace) -> None:
     from rrl_batch import flow
 
+    for path in (options.photometry, options.stars):
+        if not path.exists():
+            raise UserError(f"There is no file {path}.")
     with _cluster(options) as client:
         manifest = flow.ingest_files(client, options.photometry, options.stars, options.out)
     transits = manifest.provenance["transits"]
@@ -153,6 +157,7 @@ def _ingest_files(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from rrl_batch import flow
+    from rrl_batch.survey.read import open_survey
 
     job = _read_job(options, "survey", "labels", "model", "catalogue", "evaluation")
     paths = job.paths()
@@ -161,7 +166,8 @@ def _run(options: argparse.Namespace) -> int:
             simulated = job.simulate
             flow.simulate(client, simulated.stars, simulated.seed, paths["survey"], paths["labels"])
         _train_model(client, job)
-        _write_catalogue(client, paths["survey"], paths["model"], paths["catalogue"])
+        survey = open_survey(paths["survey"])
+        _write_catalogue(client, survey, paths["model"], paths["catalogue"])
     faults = _print_verification(paths["catalogue"])
     _print_evaluation(paths["catalogue"], paths["labels"], job.labels.scale, paths["evaluation"])
     return faults
@@ -174,8 +180,13 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
+    from rrl_batch.models.folder import ModelCard
+    from rrl_batch.survey.read import open_survey
+
+    # mistakes in what is given come out before a cluster starts
+    survey, _ = open_survey(options.survey), ModelCard.read(options.model)
     with _cluster(options) as client:
-        _write_catalogue(client, options.survey, options.model, options.out)
+        _write_catalogue(client, survey, options.model, options.out)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -244,11 +255,10 @@ def _train_model(client: "Client", job: "Job") -> None:
     )
 
 
-def _write_catalogue(client: "Client", survey: Path, model: Path, out: Path) -> None:
+def _write_catalogue(client: "Client", survey: "Survey", model: Path, out: Path) -> None:
     from rrl_batch import flow
-    from rrl_batch.survey.read import open_survey
 
-    manifest = flow.predict(client, open_survey(survey), model, out)
+    manifest = flow.predict(client, survey, model, out)
     predicted = sum(receipt.counts["predicted"] for receipt in manifest.partitions)
     print(f"catalogue  {out}: {manifest.rows:,} stars, {predicted:,} with a metallicity")
 

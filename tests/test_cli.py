@@ -41,6 +41,7 @@ def test_a_missing_file_is_named(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (["predict", "--model", "NO", "--survey", "NO", "--out", "o"], "There is no survey at NO"),
         (["verify", "NO"], "NO holds no dataset: there is no manifest.json."),
         (["evaluate", "--catalogue", "NO", "--labels", "L", "--out", "E"], "NO holds no dataset"),
         (["export", "NO", "c.fits"], "NO holds no dataset"),

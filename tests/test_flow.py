@@ -12,9 +12,11 @@ from hats.io.validation import is_valid_catalog
 
 from rrl_batch import flow
 from rrl_batch.catalogue.verify import read_catalogue, verify
+from rrl_batch.cluster.connect import connect
 from rrl_batch.contracts import CATALOGUE, Flag
 from rrl_batch.contracts.flags import NO_METALLICITY
 from rrl_batch.errors import RunError, UserError
+from rrl_batch.job import ClusterSection
 from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard
 from rrl_batch.sources.tables import read_labels
 from rrl_batch.storage.commit import checksum
@@ -174,6 +176,22 @@ def test_a_seed_makes_survey_and_training_repeatable(client, run, tmp_path):
     flow.train(client, open_survey(tmp_path / "survey"), labels, tmp_path / "model", run.job)
     again, first = (pd.read_parquet(m / OUT_OF_FOLD) for m in (tmp_path / "model", run.model))
     assert np.allclose(again["predicted"], first["predicted"], atol=1e-5)
+
+
+def test_members_that_jax_trains_serve_as_well(run, tmp_path, monkeypatch):
+    pytest.importorskip("jax", reason="the extra jax is not installed")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    survey, labels = open_survey(run.survey), read_labels(run.labels, None)
+    with connect(ClusterSection(workers=1, dashboard_address="127.0.0.1:0")) as client:
+        card = flow.train(client, survey, labels, tmp_path / "model", run.job)
+        flow.predict(client, survey, tmp_path / "model", tmp_path / "catalogue")
+    assert [member.fold for member in card.members] == [0, 1]
+    # after three passes, both are as good as the mean label
+    ours, others = (c.metrics["network"]["rmse"] for c in (card, ModelCard.read(run.model)))
+    assert ours == pytest.approx(others, rel=0.2)
+    held_out = pd.read_parquet(tmp_path / "model" / OUT_OF_FOLD).set_index("source_id")
+    rows = read_catalogue(tmp_path / "catalogue").set_index("source_id").loc[held_out.index]
+    assert np.allclose(rows["feh"], held_out["predicted"], atol=1e-4)
 
 
 def test_a_folder_of_another_job_is_refused(client, run, tmp_path):
