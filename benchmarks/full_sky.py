@@ -26,6 +26,7 @@ from rrl_batch.job import ClusterSection, make_job
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.models.folder import ModelCard
 from rrl_batch.sources.tables import read_labels
+from rrl_batch.storage.commit import checksum
 from rrl_batch.storage.manifest import Manifest
 from rrl_batch.survey.read import Survey, open_survey
 
@@ -68,7 +69,8 @@ def models(client) -> dict[int, Path]:
         shutil.copytree(five, single)
         stars = pd.read_parquet(single / "out_of_fold.parquet")
         stars.iloc[:0].to_parquet(single / "out_of_fold.parquet")
-        card.model_copy(update={"members": card.members[:1]}).write(single)
+        mark = checksum(single / "out_of_fold.parquet")
+        card.model_copy(update={"members": card.members[:1], "out_of_fold": mark}).write(single)
     return {1: single, 5: five}
 
 

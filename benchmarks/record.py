@@ -58,7 +58,7 @@ def record(
     Raises
     ------
     SystemExit
-        With exit code 1, if a ratio that is checked has fallen too far.
+        With exit code 1, if a ratio that is checked has fallen too far, or there is no record.
     """
     print(f"{title}\n\n{table}\n")
     if check:
@@ -90,6 +90,8 @@ def recorded(title: str) -> dict[str, float]:
 
 def _compare(title: str, ratios: Mapping[str, float]) -> None:
     before = recorded(title)
+    if not before:
+        sys.exit(f"There is no record of '{title}' in {RESULTS.name} to compare with.")
     rows = ["| ratio | recorded | now | change |", "|---|---:|---:|---:|"]
     fell = []
     for name in before | ratios:

@@ -1,7 +1,7 @@
 """The pipeline: stars and transits -> survey -> curves -> model -> catalogue.
 
 Data go one way. The sky is a bag whose elements are its pieces, the partitions of a survey; a
-piece streams through a stage in batches of at most 20,000 stars, by functions that know nothing of
+piece streams through a stage in batches of at most 5,000 stars, by functions that know nothing of
 Dask, and ends in a file that is committed, so that a run that was stopped goes on where it was.
 """
 
@@ -17,7 +17,7 @@ from dask import bag
 
 from rrl_batch import __version__, tasks
 from rrl_batch.catalogue import write as catalogue
-from rrl_batch.cluster.connect import keras_backend, training_workers
+from rrl_batch.cluster.connect import training_backend, training_workers
 from rrl_batch.cluster.monitor import gather, report
 from rrl_batch.cluster.worker import call_once, compile_once
 from rrl_batch.job import Job, TrainingSection
@@ -105,6 +105,7 @@ def train(
     of each member reads them from there, on a worker with a GPU if the cluster has one.
     """
     root = model / TRAINING_SET
+    backend = training_backend(client)
     settings = job.training.model_dump(mode="json")
     preprocess = job.preprocess.model_dump()
     selection = Selection(**{name: settings[name] for name in Selection.__dataclass_fields__})
@@ -114,6 +115,7 @@ def train(
         "preprocess": preprocess,
         "training": settings,
         "architecture": job.model.architecture,
+        "backend": backend,
         "code_version": __version__,
     }
     if claim(model, "model", made_from, last_file=CARD, work=weights_file("*")):
@@ -131,7 +133,7 @@ def train(
     counts = assign_training_folds(
         root, receipts, len(labels), job.training.folds, job.training.seed
     )
-    members = _fit_members(client, model, receipts, job, mark)
+    members = _fit_members(client, model, receipts, job, mark, backend)
     return finish_model(
         model,
         root,
@@ -219,7 +221,7 @@ def _over_the_sky(
 
 
 def _fit_members(
-    client: "Client", model: Path, receipts: list[Receipt], job: Job, mark: str
+    client: "Client", model: Path, receipts: list[Receipt], job: Job, mark: str, backend: str
 ) -> list[FittedMember]:
     """Fit a member a fold and return them, with a progress line in epochs.
 
@@ -233,7 +235,7 @@ def _fit_members(
     )
     n_workers, resources = training_workers(client)
     n_folds = job.training.folds
-    n_tasks = min(n_workers, n_folds) if keras_backend() == "jax" else n_folds
+    n_tasks = min(n_workers, n_folds) if backend == "jax" else n_folds
     shares = [range(n_folds)[first::n_tasks] for first in range(n_tasks)]
     futures = client.map(
         tasks.fit_share, shares, root=(model / TRAINING_SET).resolve(),

@@ -19,6 +19,9 @@ from rrl_batch.survey.read import SurveyPartition
 from rrl_batch.training.fit import FittedMember, fit_members
 from rrl_batch.training.shards import Selection, labelled_only, write_shard
 
+TRAINING_MEMORY = 700_000_000
+"""Bytes that TensorFlow or JAX take when they are loaded and train on some thousand stars."""
+
 Preprocess = dict[str, Any]
 """Settings of the light-curve preparation, by name."""
 
@@ -79,6 +82,7 @@ def predict_batch(
 @takes_turns
 def fit_share(folds: Sequence[int], **arguments: Any) -> list[FittedMember]:
     """Fit the members that hold out some of the folds."""
+    require_memory(TRAINING_MEMORY, "Training a network")
     return fit_members(folds, **arguments)
 
 

@@ -17,7 +17,8 @@ from rrl_batch.contracts import CATALOGUE, Flag
 from rrl_batch.contracts.flags import NO_METALLICITY
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
-from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard
+from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard, save_weights
+from rrl_batch.models.registry import build
 from rrl_batch.sources.tables import read_labels
 from rrl_batch.storage.commit import checksum
 from rrl_batch.storage.manifest import MANIFEST, Manifest
@@ -176,6 +177,15 @@ def test_a_seed_makes_survey_and_training_repeatable(client, run, tmp_path):
     flow.train(client, open_survey(tmp_path / "survey"), labels, tmp_path / "model", run.job)
     again, first = (pd.read_parquet(m / OUT_OF_FOLD) for m in (tmp_path / "model", run.model))
     assert np.allclose(again["predicted"], first["predicted"], atol=1e-5)
+
+
+def test_weights_on_a_full_disk_are_a_sentence_and_leave_nothing(small_disk):
+    disk, _ = small_disk
+    (disk / "other").write_bytes(bytes(120 * 1024))
+    network = build("gru", 16, masked=False)
+    with pytest.raises(RunError, match=r"member_0\.weights\.h5 could not be .* the disk is full"):
+        save_weights(network, disk / "member_0.weights.h5")
+    assert [path.name for path in disk.iterdir()] == ["other"]
 
 
 def test_members_that_jax_trains_serve_as_well(run, tmp_path, monkeypatch):

@@ -1,9 +1,11 @@
 """Connect to a Dask cluster: one of our own on this machine, or one that is running."""
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from rrl_batch.errors import RunError, UserError
@@ -12,6 +14,7 @@ from rrl_batch.job import ClusterSection
 if TYPE_CHECKING:
     from distributed import Client
 
+BACKENDS = ("tensorflow", "jax")
 _CONNECT_TIMEOUT = "10 s"
 
 
@@ -104,7 +107,8 @@ def _local(cluster: ClusterSection) -> Iterator["Client"]:
             dashboard_address=cluster.dashboard_address,
             host="127.0.0.1",
             env={"KERAS_BACKEND": keras_backend(), "TF_CPP_MIN_LOG_LEVEL": "3"},
-            silence_logs=40,
+            # what fails comes back to the client, which says it in a sentence
+            silence_logs=logging.CRITICAL,
         ) as local,
         Client(local) as client,
     ):
@@ -120,8 +124,35 @@ def _quiet_about_ports() -> Iterator[None]:
 
 
 def keras_backend() -> str:
-    """Return the name of Keras's backend: the user's choice, else TensorFlow."""
+    """Return the name of Keras's backend in this process: the user's choice, else TensorFlow."""
     return os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
+def training_backend(client: "Client") -> str:
+    """Return the name of Keras's backend on the workers.
+
+    Raises
+    ------
+    UserError
+        If it is none that we train with, is not installed, or is not the same everywhere and here.
+    """
+    ours = keras_backend()
+    if ours not in BACKENDS:
+        raise UserError(f"KERAS_BACKEND is '{ours}'; there are: {', '.join(BACKENDS)}.")
+    for address, (theirs, installed) in client.run(_backend).items():
+        if theirs != ours:
+            raise UserError(
+                f"Keras's backend is {ours} here and {theirs} on the worker {address}; set "
+                f"KERAS_BACKEND where the workers start, and here to the same."
+            )
+        if not installed:
+            raise UserError(f"{theirs} is not installed for the worker {address}; install it.")
+    return ours
+
+
+def _backend() -> tuple[str, bool]:
+    backend = keras_backend()
+    return backend, find_spec(backend) is not None
 
 
 def training_workers(client: "Client") -> tuple[int, dict[str, float]]:

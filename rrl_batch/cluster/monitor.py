@@ -1,5 +1,6 @@
 """Progress: a line per stage, with how much is done, how fast, and the time that is left."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,12 +15,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MORE_MEMORY = (
+    "give each worker more (cluster.memory_per_worker, or fewer cluster.workers; --memory-limit "
+    "of 'dask worker') and run again."
+)
+
+log = logging.getLogger(__name__)
+
 _TOPIC = "rrl-batch-progress"
 _LINE = (
     "{desc:<10} {n:,.0f} of {total:,.0f}{unit}  {percentage:3.0f} %  {rate_fmt}  "
     "{elapsed} + {remaining} left"
 )
 _POLL_SECONDS = 0.1
+_LOOK_SECONDS = 5.0
+_PAUSE_SECONDS = 30.0
 _SHOW_SECONDS = 0.5
 _LOG_SECONDS = 10.0
 
@@ -63,7 +73,7 @@ def gather(
     Exception
         What the first task to fail has raised; the others are cancelled.
     RunError
-        If workers died of a task.
+        If workers died of a task, or all of them have paused for lack of memory.
     """
     running: dict[str, float] = {}
 
@@ -82,9 +92,11 @@ def gather(
         mininterval=_SHOW_SECONDS if sys.stderr.isatty() else _LOG_SECONDS,
     )
     finished = 0.0
+    watch = _Watch(client, stage)
     try:
         while waiting:
             time.sleep(_POLL_SECONDS)
+            watch.look()
             done = [future for future in waiting if future.done()]
             waiting.difference_update(done)
             for future, result in zip(done, _results(client, done, stage), strict=True):
@@ -103,6 +115,32 @@ def gather(
     return [results[future.key] for future in futures]
 
 
+class _Watch:
+    """An eye on the workers: without one that runs, a stage waits in silence."""
+
+    def __init__(self, client: "Client", stage: str) -> None:
+        self._client, self._stage = client, stage
+        self._next = self._ran = time.monotonic() + _LOOK_SECONDS
+        self._told = False
+
+    def look(self) -> None:
+        """Say that there are no workers; raise RunError if all have been paused for long."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _LOOK_SECONDS
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        if not workers and not self._told:
+            log.warning("%s: the cluster has no workers; waiting for some.", self._stage)
+            self._told = True
+        if not workers or any(worker["status"] == "running" for worker in workers):
+            self._ran = now
+        elif now - self._ran > _PAUSE_SECONDS:
+            raise RunError(
+                f"{self._stage}: all workers have paused for lack of memory; {MORE_MEMORY}"
+            )
+
+
 def _results(client: "Client", done: "list[Future]", stage: str) -> list[Any]:
     """Return tasks' results; say in a sentence that one has killed its workers."""
     from distributed import KilledWorker
@@ -112,6 +150,5 @@ def _results(client: "Client", done: "list[Future]", stage: str) -> list[Any]:
     except KilledWorker as error:
         raise RunError(
             f"{stage}: the task {error.task} was given up after {error.allowed_failures + 1} of "
-            f"the workers that ran it had died, most likely for lack of memory; give each worker "
-            f"more (cluster.memory_per_worker, or fewer cluster.workers) and run again."
+            f"the workers that ran it had died, most likely for lack of memory; {MORE_MEMORY}"
         ) from None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from rrl_batch.cluster.monitor import MORE_MEMORY, gather
 from rrl_batch.errors import RunError
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def _turn() -> Iterator[None]:
 
 
 def _use_threads(number: int) -> None:
-    """Let kernels, Arrow, BLAS, OpenMP, TensorFlow and JAX use so many threads."""
+    """Let kernels, Arrow, BLAS, OpenMP, TensorFlow and JAX use so many threads.
+
+    A worker's number never changes, so that what holds for the process is set but once a thread.
+    """
     if getattr(_LIMITED, "number", None) == number:
         return  # it takes milliseconds
     import numba
@@ -82,20 +86,26 @@ def compile_once(
     *arguments, **named
         Its arguments: of the types of the run to come, but with nothing to work on.
     """
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    one_a_host = {worker["host"]: address for address, worker in workers.items()}
+    hosts: dict[str, list[str]] = {}
+    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+        hosts.setdefault(worker["host"], []).append(address)
+    # any worker of the host, and any other rather than none: one may die of it
     compiling = [
-        client.submit(_call, function, *arguments, **named, workers=address, pure=False)
-        for address in one_a_host.values()
-    ]
-    client.gather(compiling)
+        client.submit(
+            _call, function, *arguments, **named,
+            workers=addresses, allow_other_workers=True, pure=False,
+        )
+        for addresses in hosts.values()
+    ]  # fmt: skip
+    gather(client, compiling, stage="compile", unit="hosts", planned=[1] * len(hosts))
 
 
 def call_once(
     client: "Client", function: Callable[..., Any], *arguments: Any, **named: Any
 ) -> None:
     """Call a function as a task of its own, on any worker, and wait for it."""
-    client.submit(_call, function, *arguments, **named, pure=False).result()
+    future = client.submit(_call, function, *arguments, **named, pure=False)
+    gather(client, [future], stage="check", unit="surveys", planned=[1])
 
 
 @takes_turns
@@ -122,11 +132,12 @@ def require_memory(needed: int, what: str) -> None:
     from distributed import get_worker
 
     worker = get_worker()
-    limit = worker.memory_manager.memory_limit
+    memory = worker.memory_manager
+    # beyond this part of its limit a worker pauses
+    limit = int((memory.memory_limit or 0) * (memory.memory_pause_fraction or 1.0))
     used = worker.monitor.get_process_memory()
     if limit and used + needed > limit:
         raise RunError(
             f"{what} needs about {format_bytes(needed)}, and the worker already uses "
-            f"{format_bytes(used)} of its {format_bytes(limit)}; give each worker more "
-            f"(cluster.memory_per_worker, or fewer cluster.workers) and run again."
+            f"{format_bytes(used)} of the {format_bytes(limit)} at which it pauses; {MORE_MEMORY}"
         )

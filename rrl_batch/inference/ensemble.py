@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rrl_batch.inference.by_keras import KerasEnsemble
 from rrl_batch.inference.fused import FusedEnsemble
 from rrl_batch.lightcurve.sequences import Sequences
-from rrl_batch.models.folder import OUT_OF_FOLD, ModelCard, load_member, weights_path
+from rrl_batch.models.folder import ModelCard, held_out_folds, load_member, weights_path
 from rrl_batch.models.registry import ARCHITECTURES, check
 
 Engine = Callable[[Sequences], NDArray[np.float32]]
@@ -55,8 +55,7 @@ class Ensemble:
             If the model is missing or damaged.
         """
         card = ModelCard.read(folder)
-        held_out = pd.read_parquet(folder / OUT_OF_FOLD, columns=["source_id", "fold"])
-        return cls(card, choose_engine(folder, card), held_out.set_index("source_id")["fold"])
+        return cls(card, choose_engine(folder, card), held_out_folds(folder, card))
 
     def predict_members(self, sequences: Sequences) -> NDArray[np.float64]:
         """Return every member's prediction; even with no star, the fused kernel is compiled.

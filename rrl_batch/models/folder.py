@@ -4,8 +4,10 @@ Loading one executes nothing: JSON is checked field by field, weights are plain 
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rrl_batch.errors import UserError
@@ -106,6 +108,8 @@ class ModelCard(_Strict):
         Out-of-fold scores of network and baseline, and scores on the training folds.
     training : dict
         Training section of the job, and counts of stars.
+    out_of_fold : str
+        Checksum of the out-of-fold predictions.
     made_from : dict
         Fingerprints of survey and labels, and the code's version.
     """
@@ -121,6 +125,7 @@ class ModelCard(_Strict):
     sigma: float
     metrics: dict[str, Any]
     training: dict[str, Any]
+    out_of_fold: str
     made_from: dict[str, Any]
 
     def write(self, folder: Path) -> None:
@@ -147,11 +152,13 @@ class ModelCard(_Strict):
 
 def save_weights(network: "keras.Model", path: Path) -> str:
     """Write a network's weights atomically and return the file's checksum."""
-    with replacing(path) as partial:
-        # Keras takes the format from the name's end
-        plain = partial.with_name(partial.name + ".weights.h5")
+    # HDF5 does not tell of a full disk in a way to build upon: the file's bytes are written here
+    with TemporaryDirectory() as folder:
+        plain = Path(folder) / "member.weights.h5"
         network.save_weights(plain)
-        plain.replace(partial)
+        content = plain.read_bytes()
+    with replacing(path) as partial:
+        partial.write_bytes(content)
     return checksum(path)
 
 
@@ -167,6 +174,25 @@ def weights_path(folder: Path, member: Member) -> Path:
     if not path.exists() or checksum(path) != member.sha256:
         raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
     return path
+
+
+def held_out_folds(folder: Path, card: ModelCard) -> pd.Series:
+    """Return, for each training star by `source_id`, the fold that it was held out in.
+
+    Raises
+    ------
+    UserError
+        If the predictions are missing or not those that the card names, or are of a fold without
+        a member: a star would get the value of a member that has seen it.
+    """
+    path = folder / OUT_OF_FOLD
+    if not path.exists() or checksum(path) != card.out_of_fold:
+        raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
+    stars = pd.read_parquet(path, columns=["source_id", "fold"])
+    folds = [member.fold for member in card.members]
+    if folds != list(range(len(folds))) or not stars["fold"].isin(folds).all():
+        raise UserError(f"{folder / CARD} does not name a member for every fold; train again.")
+    return stars.set_index("source_id")["fold"]
 
 
 def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rrl_batch.contracts import STARS, SURVEY
@@ -20,6 +21,7 @@ from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, partition, with_position
 
 _POSITION = ["source_id", "ra", "dec"]
 _READ_BUFFER = 2**20
+_STARS_PER_READ = 2_000
 
 STARS_PER_BATCH = 5_000
 EPOCHS_PER_BATCH = 1_000_000
@@ -59,43 +61,41 @@ class SurveyPartition:
             If a file cannot be read, or its columns do not fulfil the contract.
         """
         waiting: list[pa.Table] = []
-        most, _ = self.largest_batch()
-        for table in self._tables(most):
-            if waiting and sum(map(len, waiting)) + len(table) > most:
-                yield LightCurveBatch.from_arrow(pa.concat_tables(waiting))
-                waiting = []
+        stars = epochs = 0
+        for table in self._tables():
+            n_epochs = pc.sum(pc.list_value_length(table[TIME])).as_py() or 0
+            if stars + len(table) > STARS_PER_BATCH or epochs + n_epochs > EPOCHS_PER_BATCH:
+                yield from _batch_of(waiting)
+                waiting, stars, epochs = [], 0, 0
             waiting.append(table)
-        if waiting:
-            yield LightCurveBatch.from_arrow(pa.concat_tables(waiting))
+            stars, epochs = stars + len(table), epochs + n_epochs
+        yield from _batch_of(waiting)
 
     def largest_batch(self) -> tuple[int, int]:
-        """Return the most stars that a batch can have, and about how many epochs these have."""
-        rows = epochs = 0
+        """Return the most stars, and the most epochs, that a batch can have."""
+        epochs = 0
         for path, groups in self.files:
             footer = _footer(path)
             for group in map(footer.row_group, groups):
-                rows += group.num_rows
                 columns = map(group.column, range(group.num_columns))
                 # a column's values are the elements of its lists
                 epochs += sum(c.num_values for c in columns if _is_part_of(c, TIME))
-        per_star = max(epochs / rows, 1.0)
-        stars = min(self.rows, STARS_PER_BATCH, max(1, int(EPOCHS_PER_BATCH / per_star)))
-        return stars, int(stars * per_star)
+        return min(self.rows, STARS_PER_BATCH), min(epochs, EPOCHS_PER_BATCH)
 
-    def _tables(self, most: int) -> Iterator[pa.Table]:
-        """Yield at most so many stars at a time, as they come from the files."""
+    def _tables(self) -> Iterator[pa.Table]:
+        """Yield the stars as they come from the files, in pieces that a batch can hold."""
         for path, groups in self.files:
             names = pq.read_schema(path).names
             columns = [name for name in SURVEY.names if name in names]
             try:
                 # as a stream, so that row groups of any size are never held whole
                 file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BUFFER)
-                for piece in file.iter_batches(most, list(groups), columns):
+                for piece in file.iter_batches(_STARS_PER_READ, list(groups), columns):
                     table = pa.Table.from_batches([piece])
                     if not self.sorted:
                         table = self._rows_within(table, path)
                     if table.num_rows:
-                        yield SURVEY.conform(table, str(path))
+                        yield from _cut(SURVEY.conform(table, str(path)))
             except (pa.ArrowException, OSError) as error:
                 raise _unreadable(path, error) from None
 
@@ -235,6 +235,23 @@ def _positions(file: Path, number: int) -> pd.DataFrame:
         .to_pandas()
         .assign(file=number, group=np.repeat(np.arange(len(rows)), rows))
     )
+
+
+def _batch_of(tables: list[pa.Table]) -> Iterator[LightCurveBatch]:
+    if tables:
+        yield LightCurveBatch.from_arrow(pa.concat_tables(tables))
+
+
+def _cut(table: pa.Table) -> Iterator[pa.Table]:
+    """Cut a table where its epochs are too many for a batch; a single star may have more."""
+    lengths = pc.list_value_length(table[TIME]).fill_null(0).to_numpy()
+    total, first = np.cumsum(lengths), 0
+    while first < len(table):
+        before = total[first - 1] if first else 0
+        end = np.searchsorted(total, before + EPOCHS_PER_BATCH, side="right")
+        end = max(int(end), first + 1)
+        yield table.slice(first, end - first)
+        first = end
 
 
 def _is_part_of(column: pq.ColumnChunkMetaData, name: str) -> bool:

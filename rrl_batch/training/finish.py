@@ -9,7 +9,7 @@ from scipy.stats import circmean
 
 from rrl_batch.models.baseline import LinearBaseline, offset_from
 from rrl_batch.models.folder import OUT_OF_FOLD, Domain, Member, ModelCard, Preprocess
-from rrl_batch.storage.commit import replacing
+from rrl_batch.storage.commit import checksum, replacing
 from rrl_batch.training.fit import FittedMember, held_out_file, weights_file
 from rrl_batch.training.metrics import scores
 from rrl_batch.training.shards import Selection
@@ -67,6 +67,7 @@ def finish_model(
 
     card = ModelCard(
         **about,
+        out_of_fold=checksum(model / OUT_OF_FOLD),
         preprocess=Preprocess(**preprocess),
         modes=selection.modes,
         members=[

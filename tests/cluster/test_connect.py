@@ -4,7 +4,8 @@ import time
 import pytest
 from distributed import LocalCluster
 
-from rrl_batch.cluster.connect import connect, training_workers
+from rrl_batch.cluster import monitor
+from rrl_batch.cluster.connect import connect, training_backend, training_workers
 from rrl_batch.cluster.monitor import gather, report
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
@@ -72,6 +73,50 @@ def test_training_goes_to_the_workers_that_declare_a_gpu(client):
         with_gpu = next(iter(other.scheduler_info(n_workers=-1)["workers"]))
         futures = other.map(which_worker, range(4), resources=wanted, pure=False)
         assert set(other.gather(futures)) == {with_gpu}
+
+
+def test_the_workers_backend_is_asked_for_before_training(client, monkeypatch):
+    assert training_backend(client) == "tensorflow"
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(UserError, match=r"is jax here and tensorflow on the worker tcp://.*; set"):
+        training_backend(client)
+    monkeypatch.setenv("KERAS_BACKEND", "nonsense")
+    with pytest.raises(UserError, match=r"KERAS_BACKEND is 'nonsense'; there are: tensorflow, jax"):
+        training_backend(client)
+
+
+class Stuck:
+    """A cluster whose workers are all in one state."""
+
+    def __init__(self, *states):
+        self.states = states
+
+    def scheduler_info(self, n_workers):
+        assert n_workers == -1  # all of them
+        return {"workers": {f"tcp://{i}": {"status": s} for i, s in enumerate(self.states)}}
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(monitor, "_LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(monitor, "_PAUSE_SECONDS", -1.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_workers_that_have_all_paused_end_the_run():
+    monitor._Watch(Stuck("running", "paused"), "predict").look()
+    with pytest.raises(RunError, match=r"predict: all workers have paused for lack of memory; giv"):
+        monitor._Watch(Stuck("paused", "paused"), "predict").look()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_cluster_without_workers_is_waited_for_and_says_so_once(caplog):
+    watch = monitor._Watch(Stuck(), "predict")
+    watch.look()
+    watch.look()
+    assert [r.getMessage() for r in caplog.records] == [
+        "predict: the cluster has no workers; waiting for some."
+    ]
 
 
 def work(n):

@@ -70,6 +70,18 @@ def test_one_worker_of_a_host_compiles_for_all(client, tmp_path):
     assert marks[0] in client.run(os.getpid).values()
 
 
+def die_once(mark: Path) -> None:
+    if not mark.exists():
+        mark.touch()
+        os._exit(1)
+
+
+def test_a_worker_that_dies_of_compiling_is_replaced(client, tmp_path):
+    compile_once(client, die_once, tmp_path / "died")
+    assert (tmp_path / "died").exists()
+    client.wait_for_workers(2, timeout=60)
+
+
 def test_what_fails_while_compiling_fails_the_run(client, tmp_path):
     with pytest.raises(FileNotFoundError):
         compile_once(client, leave_a_mark, tmp_path / "missing")

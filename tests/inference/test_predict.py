@@ -30,8 +30,9 @@ def single(run, tmp_path):
     """A model of one member and no training star."""
     folder = shutil.copytree(run.model, tmp_path / "single")
     card = ModelCard.read(folder)
-    card.model_copy(update={"members": card.members[:1]}).write(folder)
     pd.read_parquet(folder / OUT_OF_FOLD).iloc[:0].to_parquet(folder / OUT_OF_FOLD)
+    changed = {"members": card.members[:1], "out_of_fold": checksum(folder / OUT_OF_FOLD)}
+    card.model_copy(update=changed).write(folder)
     return folder
 
 

@@ -1,11 +1,12 @@
 import json
 import shutil
 
+import pandas as pd
 import pytest
 
 from rrl_batch.errors import UserError
 from rrl_batch.inference.ensemble import Ensemble
-from rrl_batch.models.folder import CARD, ModelCard
+from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard
 
 
 @pytest.fixture
@@ -42,6 +43,25 @@ def test_a_damaged_card_is_a_sentence(model, damage):
     damaged = damage((model / CARD).read_text())
     (model / CARD).write_bytes(damaged if isinstance(damaged, bytes) else damaged.encode())
     with pytest.raises(UserError, match=r"model\.json is not the card of a model"):
+        Ensemble.load(model)
+
+
+def test_other_out_of_fold_predictions_than_the_card_names_are_refused(model):
+    """They say which member may predict a training star."""
+    path = model / OUT_OF_FOLD
+    stars = pd.read_parquet(path)
+    stars.assign(fold=1 - stars["fold"]).to_parquet(path)
+    with pytest.raises(UserError, match=r"out_of_fold\.parquet is missing or not what .* train"):
+        Ensemble.load(model)
+    path.unlink()
+    with pytest.raises(UserError, match=r"out_of_fold\.parquet is missing or not what .* train"):
+        Ensemble.load(model)
+
+
+def test_a_fold_without_a_member_is_refused(model):
+    card = ModelCard.read(model)
+    card.model_copy(update={"members": card.members[:1]}).write(model)
+    with pytest.raises(UserError, match=r"model\.json does not name a member for every fold"):
         Ensemble.load(model)
 
 

@@ -151,3 +151,32 @@ def test_a_crowded_field_in_one_row_group_is_split_and_never_held_whole(tmp_path
     assert 1_000 < int(largest_batch) <= 5_000
     assert 5_000 < int(largest_partition) <= 20_000
     assert int(peak) < 0.6 * stars.nbytes
+
+
+def test_stars_with_many_epochs_come_in_smaller_batches(tmp_path):
+    """A deep field, where the mean number of epochs says nothing of the first stars."""
+    counts = np.repeat([30_000, 10], [60, 400])
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+    rng = np.random.default_rng(0)
+    lists = {
+        name: pa.ListArray.from_arrays(offsets, pa.array(rng.random(counts.sum()), kind))
+        for name, kind in (("g_transit_time", pa.float64()), ("g_transit_mag", pa.float32()),
+                           ("g_transit_mag_error", pa.float32()))
+    }  # fmt: skip
+    stars = pa.table(
+        {
+            "source_id": np.arange(len(counts)) + 1, "ra": rng.uniform(50, 51, len(counts)),
+            "dec": rng.uniform(-30, -29, len(counts)),
+            "best_classification": ["RRab"] * len(counts),
+            "period": rng.uniform(0.4, 0.8, len(counts)), **lists,
+        }
+    )  # fmt: skip
+    pq.write_table(stars, tmp_path / "deep.parquet")
+    found = []
+    for piece in open_survey(tmp_path).partitions:
+        most_stars, most_epochs = piece.largest_batch()
+        for batch in piece.batches():
+            assert len(batch) <= most_stars
+            assert len(batch.time) <= most_epochs <= 1_000_000
+            found += batch.stars["source_id"].to_list()
+    assert sorted(found) == list(range(1, len(counts) + 1))
