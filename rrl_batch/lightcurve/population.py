@@ -8,10 +8,10 @@ any label: an E-step a star and a sum over the stars, then an M-step, again and 
 Bayes by EM; Dempster, Laird & Rubin 1977, James et al. 2000). What the epochs of a star leave
 open, the population fills in.
 
-Every step ascends a lower bound of the likelihood, penalised by weak priors on what the stars
-share. Heuristic are three choices only: that the covariance counts for 20 stars of the first
-prior, a bin of phase for 50 epochs of even noise, and that the constant of a curve is unknown
-beforehand, so that a magnitude says nothing of a shape.
+Every step ascends a lower bound of the likelihood, penalised by weak priors: on a star's variance,
+on the profile (50 epochs of even noise in each bin), on the covariance (one star with a scatter of
+1 mmag) and on the mean (a ridge of 0.001 stars). The constant of a curve is unknown beforehand, so
+that an apparent magnitude says nothing of the shape.
 
 References
 ----------
@@ -21,7 +21,7 @@ Dempster A. P., Laird N. M. & Rubin D. B. 1977, J. R. Stat. Soc. B 39, 1. James 
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,9 @@ FloatArray = npt.NDArray[np.float64]
 ITERATIONS = 25
 """Of EM; by then the features of a star change by less than their errors."""
 
+MIN_STARS = 100
+"""Fewest stars of a mode from which 24 coefficients' covariance is worth having."""
+
 PERIOD_SCALES = {"RRab": (0.6, 0.1), "RRc": (0.32, 0.04)}
 """Centre and unit of the periods of a mode, in days."""
 _MAX_SCALED_PERIOD = 3.0  # a cubic says nothing beyond the stars that it was fitted to
@@ -54,7 +57,7 @@ _N_POWERS = 4
 _SHAPE = N_COEFFICIENTS - 1  # coefficients with a prior: all but the constant
 _FIRST_NOISE = 0.03  # mag
 _FIRST_AMPLITUDE = 0.3  # mag, of the first harmonic; falls as 1 / k
-_PRIOR_STARS = 20.0
+_LEAST_SCATTER = 1e-3  # mag; of one further star, which keeps the covariance invertible
 _PRIOR_EPOCHS = 50.0
 _RIDGE = 1e-3  # keeps the cubic finite where all periods are equal
 _MAX_PASSES = 100
@@ -165,9 +168,7 @@ class PopulationPrior:
     @classmethod
     def first(cls, mode: str) -> Self:
         """Return the prior that EM begins with: wide, without a shape."""
-        return cls(
-            mode, np.zeros((_N_POWERS, _SHAPE)), _first_covariance(), np.ones(PHASE_BINS)
-        )
+        return cls(mode, np.zeros((_N_POWERS, _SHAPE)), _first_covariance(), np.ones(PHASE_BINS))
 
     def write(self, path: Path) -> None:
         """Write the prior as JSON, to the last bit."""
@@ -316,14 +317,24 @@ def update(found: SufficientStatistics, mode: str) -> PopulationPrior:
         The sum over all stars.
     mode : str
         Their pulsation mode.
+
+    Raises
+    ------
+    UserError
+        If there are too few stars to know how they differ.
     """
+    if found.n_stars < MIN_STARS:
+        raise UserError(
+            f"Only {found.n_stars:.0f} light curves of {mode} stars can be fitted; a population "
+            f"prior needs {MIN_STARS}: take a larger survey or another smoothing."
+        )
     mean = np.linalg.solve(found.powers + _RIDGE * np.eye(_N_POWERS), found.cross)
-    scatter = found.products - mean.T @ found.cross + _PRIOR_STARS * _first_covariance()
+    scatter = found.products - mean.T @ found.cross + _LEAST_SCATTER**2 * np.eye(_SHAPE)
     counts = found.n_epochs + _PRIOR_EPOCHS
     profile = (found.noise_sum + _PRIOR_EPOCHS) / counts
     # a factor common to all bins is the stars' own: it is fixed where the bound is highest
     profile /= np.exp(np.average(np.log(profile), weights=counts))
-    covariance = (scatter + scatter.T) / (2 * (found.n_stars + _PRIOR_STARS))
+    covariance = (scatter + scatter.T) / (2 * (found.n_stars + 1))
     return PopulationPrior(mode, mean, covariance, profile)
 
 
@@ -393,5 +404,5 @@ def _rotated(coefficients: FloatArray, origin: FloatArray) -> FloatArray:
 
 
 def _first_covariance() -> FloatArray:
-    harmonic: Any = np.repeat(np.arange(1, N_HARMONICS + 1), 2)
+    harmonic = np.repeat(np.arange(1, N_HARMONICS + 1), 2)
     return np.diag((_FIRST_AMPLITUDE / harmonic) ** 2)

@@ -281,8 +281,9 @@ def _add_up(n_padded: int, work: _Workspace) -> None:
 @njit(cache=True, error_model="numpy", fastmath=FAST_SUMS)
 def _solve(powers: FloatArray, prior: KernelPrior, work: _Workspace) -> None:
     """Fill in the posterior mean and covariance of the coefficients."""
-    size = N_COEFFICIENTS
     system, covariance, coefficients = work.system, work.covariance, work.coefficients
+    # not the constant: loops of a known length are unrolled, and are six times as slow
+    size = coefficients.size
     fill_normal_matrix(size, work.sums, system)
     for j in range(size):
         for k in range(j, size):
@@ -291,13 +292,16 @@ def _solve(powers: FloatArray, prior: KernelPrior, work: _Workspace) -> None:
         for k in range(size):
             work.right_side[k] += powers[j] * prior.pull[j, k]
     eliminate(size, system)
-    covariance[:] = 0.0
-    for i in range(size):
-        inverse_row = system[i, size:]
-        for j in range(i + 1):
-            factor = inverse_row[j] / system[i, i]
-            for k in range(i + 1):
-                covariance[j, k] += factor * inverse_row[k]
+    for pivot in range(size - 1, -1, -1):  # backwards: from the identity's place, the inverse
+        source = covariance[pivot]
+        inverse = 1.0 / system[pivot, pivot]
+        for k in range(size):
+            source[k] = inverse * system[pivot, size + k]
+        for i in range(pivot):
+            factor = system[i, pivot]
+            row = system[i, size:]
+            for k in range(size):
+                row[k] -= factor * source[k]
     for j in range(size):
         total = 0.0
         for k in range(size):
