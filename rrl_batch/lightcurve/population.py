@@ -333,7 +333,7 @@ def update(found: SufficientStatistics, mode: str) -> PopulationPrior:
     counts = found.n_epochs + _PRIOR_EPOCHS
     profile = (found.noise_sum + _PRIOR_EPOCHS) / counts
     # a factor common to all bins is the stars' own: it is fixed where the bound is highest
-    profile /= np.exp(np.average(np.log(profile), weights=counts))
+    profile = profile / np.exp(np.average(np.log(profile), weights=counts))
     covariance = (scatter + scatter.T) / (2 * (found.n_stars + 1))
     return PopulationPrior(mode, mean, covariance, profile)
 

@@ -37,7 +37,7 @@ NOISE_FLOOR = 0.008
 FLOOR_EPOCHS = 4.0
 """How many epochs this counts for."""
 
-_TOLERANCE = 1e-3  # of log(variance)
+_TOLERANCE = 1e-4  # of log(variance)
 _N_WAVES = 2 * N_COEFFICIENTS - 1
 _LANES = 8  # rows of epochs are filled up to a multiple of it, which vector loops end on
 
