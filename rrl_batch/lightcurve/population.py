@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rrl_batch.errors import UserError
 from rrl_batch.lightcurve.flat import kernel_arrays
 from rrl_batch.lightcurve.population_kernel import (
+    INFORMATION,
     N_COEFFICIENTS,
     N_HARMONICS,
     PHASE_BINS,
@@ -44,7 +45,7 @@ from rrl_batch.storage.commit import write_json
 FloatArray = npt.NDArray[np.float64]
 
 ITERATIONS = 25
-"""Of EM; by then the features of a star change by less than their errors."""
+"""Of EM. Curves go on moving by half their errors, but [Fe/H] from them becomes no better."""
 
 MIN_STARS = 100
 """Fewest stars of a mode from which 24 coefficients' covariance is worth having."""
@@ -238,7 +239,8 @@ class PopulationCurves(NamedTuple):
     coefficients : (n_stars, 25) float64, in mag
         Posterior means, in the order 1, cos 2 pi phase, sin 2 pi phase, cos 4 pi phase, ...
     covariance : (n_stars, 25, 25) float64, in mag^2
-        Their posterior covariances, for the phase 0 that was found.
+        Their posterior covariances, for the phase 0 that was found and as if the noise were known.
+        Pulls of simulated curves with 25 epochs scatter by 1.1 to 1.2.
     noise : (n_stars,) float64, in mag
         Scale of the Student-t noise.
     origin : (n_stars,) float64, in cycles, [0, 1)
@@ -290,7 +292,7 @@ def statistics(
         For the next iteration.
     """
     slots = np.arange(len(curves.period)) // STARS_A_CHUNK
-    output, noise = _fit(curves, noise, prior, slots, max_passes=1)
+    output, noise = _fit(curves, noise, prior, slots, 1, 1.0)
     fitted = np.isfinite(noise.variance)
     shape = output.coefficients[fitted, 1:]
     powers = prior.powers(curves.period[fitted])
@@ -331,9 +333,9 @@ def update(found: SufficientStatistics, mode: str) -> PopulationPrior:
     mean = np.linalg.solve(found.powers + _RIDGE * np.eye(_N_POWERS), found.cross)
     scatter = found.products - mean.T @ found.cross + _LEAST_SCATTER**2 * np.eye(_SHAPE)
     counts = found.n_epochs + _PRIOR_EPOCHS
-    profile = (found.noise_sum + _PRIOR_EPOCHS) / counts
+    profile: FloatArray = (found.noise_sum + _PRIOR_EPOCHS) / counts
     # a factor common to all bins is the stars' own: it is fixed where the bound is highest
-    profile = profile / np.exp(np.average(np.log(profile), weights=counts))
+    profile = profile / float(np.exp(np.average(np.log(profile), weights=counts)))
     covariance = (scatter + scatter.T) / (2 * (found.n_stars + 1))
     return PopulationPrior(mode, mean, covariance, profile)
 
@@ -354,7 +356,7 @@ def smooth_by_population(curves: FoldedCurves, prior: PopulationPrior) -> Popula
         A star's does not depend on the others in the batch.
     """
     slots = np.arange(len(curves.period))
-    output, noise = _fit(curves, Noise.first(curves), prior, slots, _MAX_PASSES)
+    output, noise = _fit(curves, Noise.first(curves), prior, slots, _MAX_PASSES, INFORMATION)
     a_1, b_1 = output.coefficients[:, 1:3].T
     # brightest is where the magnitude is least
     origin = (0.5 + np.arctan2(b_1, a_1) / (2 * np.pi)) % 1.0
@@ -370,6 +372,7 @@ def _fit(
     prior: PopulationPrior,
     slots: npt.NDArray[np.int64],
     max_passes: int,
+    information: float,
 ) -> tuple[KernelOutput, Noise]:
     phase, mag, offsets = kernel_arrays(curves.phase, curves.mag, curves.offsets)
     n_slots = slots.max(initial=-1) + 1
@@ -386,7 +389,7 @@ def _fit(
     fit_population(
         phase, mag, offsets, prior.powers(curves.period),
         KernelPrior(precision, pull, np.array(prior.relative_variance)),
-        max_passes, slots, *noise, output,
+        max_passes, information, slots, *noise, output,
     )  # fmt: skip
     return output, noise
 

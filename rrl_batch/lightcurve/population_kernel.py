@@ -37,6 +37,10 @@ NOISE_FLOOR = 0.008
 FLOOR_EPOCHS = 4.0
 """How many epochs this counts for."""
 
+INFORMATION = (NOISE_DEGREES_OF_FREEDOM + 1) / (NOISE_DEGREES_OF_FREEDOM + 3)
+"""The Fisher information of Student's t, relative to that of its weights, which take themselves for
+certain."""
+
 _TOLERANCE = 1e-4  # of log(variance)
 _N_WAVES = 2 * N_COEFFICIENTS - 1
 _LANES = 8  # rows of epochs are filled up to a multiple of it, which vector loops end on
@@ -122,6 +126,7 @@ def fit_population(
     powers: FloatArray,
     prior: KernelPrior,
     max_passes: int,
+    information: float,
     slots: npt.NDArray[np.int64],
     weight: FloatArray,
     variance: FloatArray,
@@ -141,6 +146,8 @@ def fit_population(
         The prior.
     max_passes : int
         Most passes.
+    information : float
+        How much the epochs count in the covariance that is returned: 1 in EM.
     slots : (n_stars,) int64
         Slots of the output: each star has its own, or 64 that follow each other share one.
     weight : (n_epochs,) float64
@@ -159,7 +166,7 @@ def fit_population(
         for star in range(chunk * STARS_A_CHUNK, min((chunk + 1) * STARS_A_CHUNK, n_stars)):
             low, high = offsets[star], offsets[star + 1]
             variance[star] = _fit_star(
-                phase[low:high], mag[low:high], powers[star], prior, max_passes,
+                phase[low:high], mag[low:high], powers[star], prior, max_passes, information,
                 weight[low:high], variance[star], work,
             )  # fmt: skip
             _keep(
@@ -204,6 +211,7 @@ def _fit_star(
     powers: FloatArray,
     prior: KernelPrior,
     max_passes: int,
+    information: float,
     weight: FloatArray,
     variance: float,
     work: _Workspace,
@@ -224,12 +232,15 @@ def _fit_star(
         for i in range(n_epochs):
             work.precision[i] = weight[i] / (variance * work.relative_variance[i])
         _add_up(n_padded, work)
+        _invert(1.0, prior, work)
         _solve(powers, prior, work)
         _expect_squares(n_padded, work)
         previous = variance
         variance = _update_noise(weight, previous, work)
         if not abs(math.log(variance / previous)) > _TOLERANCE:
             break
+    if information < 1.0:
+        _invert(information, prior, work)
     work.coefficients[0] += mean
     return variance if math.isfinite(work.coefficients.sum()) else math.nan
 
@@ -279,18 +290,15 @@ def _add_up(n_padded: int, work: _Workspace) -> None:
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST_SUMS)
-def _solve(powers: FloatArray, prior: KernelPrior, work: _Workspace) -> None:
-    """Fill in the posterior mean and covariance of the coefficients."""
-    system, covariance, coefficients = work.system, work.covariance, work.coefficients
+def _invert(information: float, prior: KernelPrior, work: _Workspace) -> None:
+    """Fill in the posterior covariance, for epochs that count so much."""
+    system, covariance = work.system, work.covariance
     # not the constant: loops of a known length are unrolled, and are six times as slow
-    size = coefficients.size
+    size = work.coefficients.size
     fill_normal_matrix(size, work.sums, system)
     for j in range(size):
         for k in range(j, size):
-            system[j, k] += prior.precision[j, k]
-    for j in range(powers.size):
-        for k in range(size):
-            work.right_side[k] += powers[j] * prior.pull[j, k]
+            system[j, k] = information * system[j, k] + prior.precision[j, k]
     eliminate(size, system)
     for pivot in range(size - 1, -1, -1):  # backwards: from the identity's place, the inverse
         source = covariance[pivot]
@@ -302,10 +310,20 @@ def _solve(powers: FloatArray, prior: KernelPrior, work: _Workspace) -> None:
             row = system[i, size:]
             for k in range(size):
                 row[k] -= factor * source[k]
+
+
+@njit(cache=True, error_model="numpy", fastmath=FAST_SUMS)
+def _solve(powers: FloatArray, prior: KernelPrior, work: _Workspace) -> None:
+    """Fill in the posterior mean of the coefficients."""
+    coefficients, right_side = work.coefficients, work.right_side
+    size = coefficients.size
+    for j in range(powers.size):
+        for k in range(size):
+            right_side[k] += powers[j] * prior.pull[j, k]
     for j in range(size):
         total = 0.0
         for k in range(size):
-            total += covariance[j, k] * work.right_side[k]
+            total += work.covariance[j, k] * right_side[k]
         coefficients[j] = total
 
 

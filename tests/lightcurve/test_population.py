@@ -143,9 +143,14 @@ def test_curves_and_covariances_are_those_of_the_dense_fixed_point():
         own = part(curves, star, star + 1)
         weight, variance = np.ones(len(own.mag)), 0.03**2
         for _ in range(300):
+            used = weight / variance
             mean, covariance, _, weight, variance = dense_pass(
                 own.phase, own.mag, own.period[0], prior, weight, variance
             )
+        # Student's t holds less information than its weights, by (nu + 1) / (nu + 3)
+        profile = prior.relative_variance[(own.phase * BINS).astype(int)]
+        data = basis(own.phase).T * (used / profile) @ basis(own.phase)
+        covariance = np.linalg.inv(np.linalg.inv(covariance) - data * 2 / 7)
         waves = basis((np.arange(32) / 32 + smoothed.origin[star]) % 1.0)
         error = np.sqrt(np.einsum("ij,jk,ik->i", waves, covariance, waves))
         ours = basis(np.arange(32) / 32)
@@ -246,13 +251,13 @@ def test_recovers_a_known_population(mode, strongest):
 
     powers = prior.powers(np.linspace(*np.quantile(curves.period, [0.02, 0.98]), 20))
     waves = basis(np.arange(64) / 64)[:, 1:]
-    assert np.abs(powers @ (prior.mean - truth.mean) @ waves.T).max() < 0.02
+    assert np.std(powers @ (prior.mean - truth.mean) @ waves.T) < 0.01
     scatter = np.sqrt(np.diag(prior.covariance) / np.diag(truth.covariance))[:strongest]
     assert scatter == pytest.approx(1, abs=0.12)
     assert prior.relative_variance == pytest.approx(truth.relative_variance, rel=0.25)
 
     smoothed = smooth_by_population(curves, prior)
-    assert np.median(smoothed.noise) == pytest.approx(0.02, rel=0.1)
+    assert np.median(smoothed.noise) == pytest.approx(0.02, rel=0.15)
     # amplitudes of the harmonics do not depend on the origin of phase
     found, true = (np.hypot(c[:, 1::2], c[:, 2::2]) for c in (smoothed.coefficients, coefficients))
     best = smooth_by_population(curves, truth).coefficients
@@ -272,7 +277,7 @@ def test_posterior_pulls_have_unit_scatter():
         true = (shifted * coefficients).sum(axis=1)
         curve = smoothed.coefficients @ waves[star_phase]
         error = np.sqrt(smoothed.covariance @ waves[star_phase] @ waves[star_phase])
-        assert 0.85 < np.std((curve - true) / error) < 1.3
+        assert 0.95 < np.std((curve - true) / error) < 1.3
 
 
 def test_sparse_curves_with_gaps_are_better_than_the_spline():
