@@ -84,12 +84,11 @@ def with_prior(curves: FoldedCurves, prior: PopulationPrior) -> npt.NDArray[np.c
 
 
 def features(harmonics: npt.NDArray[np.complex128], period: FloatArray) -> FloatArray:
-    """Return period, A_1, R_k1 and phi_k1, the angles in one branch; 0 or the mean where missing."""
-    amplitude = np.abs(harmonics)
+    """Return period, A_1, R_k1 and phi_k1 about its mean; 0 where there is none."""
+    amplitude, phase = np.abs(harmonics), np.angle(harmonics)
     order = np.arange(2, HARMONICS + 1)
-    turned = harmonics[:, 1:] * np.exp(-1j * np.angle(harmonics[:, :1]) * order)
-    turned /= amplitude[:, 1:]
-    phi = np.angle(turned / np.nanmean(turned, axis=0))
+    turned = np.exp(1j * (phase[:, 1:] - order * phase[:, :1]))
+    phi = np.angle(turned * np.nanmean(turned, axis=0).conj())
     columns = np.column_stack([period, amplitude[:, 0], amplitude[:, 1:] / amplitude[:, :1], phi])
     return np.nan_to_num(columns)
 

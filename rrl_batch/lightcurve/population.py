@@ -26,6 +26,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.linalg import solve
 
 from rrl_batch.errors import UserError
 from rrl_batch.lightcurve.flat import kernel_arrays
@@ -330,12 +331,13 @@ def update(found: SufficientStatistics, mode: str) -> PopulationPrior:
             f"Only {found.n_stars:.0f} light curves of {mode} stars can be fitted; a population "
             f"prior needs {MIN_STARS}: take a larger survey or another smoothing."
         )
-    mean = np.linalg.solve(found.powers + _RIDGE * np.eye(_N_POWERS), found.cross)
+    powers = found.powers + _RIDGE * np.eye(_N_POWERS)
+    mean: FloatArray = solve(powers, found.cross, assume_a="pos")
     scatter = found.products - mean.T @ found.cross + _LEAST_SCATTER**2 * np.eye(_SHAPE)
     counts = found.n_epochs + _PRIOR_EPOCHS
     profile: FloatArray = (found.noise_sum + _PRIOR_EPOCHS) / counts
     # a factor common to all bins is the stars' own: it is fixed where the bound is highest
-    profile = profile / float(np.exp(np.average(np.log(profile), weights=counts)))
+    profile /= np.exp(np.average(np.log(profile), weights=counts))
     covariance = (scatter + scatter.T) / (2 * (found.n_stars + 1))
     return PopulationPrior(mode, mean, covariance, profile)
 
