@@ -29,11 +29,11 @@ from rrl_batch.lightcurve.population import (
     ITERATIONS,
     FoldedCurves,
     Noise,
-    PopulationPrior,
     smooth_by_population,
     statistics,
     update,
 )
+from rrl_batch.lightcurve.population_prior import PopulationPrior
 
 FloatArray = npt.NDArray[np.float64]
 

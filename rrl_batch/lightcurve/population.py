@@ -20,12 +20,10 @@ Dempster A. P., Laird N. M. & Rubin D. B. 1977, J. R. Stat. Soc. B 39, 1. James 
 """
 
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.linalg import solve
 
 from rrl_batch.errors import UserError
@@ -41,7 +39,7 @@ from rrl_batch.lightcurve.population_kernel import (
     bins_of_phase,
     fit_population,
 )
-from rrl_batch.storage.commit import write_json
+from rrl_batch.lightcurve.population_prior import N_POWERS, N_SHAPE, PopulationPrior
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -51,14 +49,7 @@ ITERATIONS = 25
 MIN_STARS = 100
 """Fewest stars of a mode from which 24 coefficients' covariance is worth having."""
 
-PERIOD_SCALES = {"RRab": (0.6, 0.1), "RRc": (0.32, 0.04)}
-"""Centre and unit of the periods of a mode, in days."""
-_MAX_SCALED_PERIOD = 3.0  # a cubic says nothing beyond the stars that it was fitted to
-
-_N_POWERS = 4
-_SHAPE = N_COEFFICIENTS - 1  # coefficients with a prior: all but the constant
 _FIRST_NOISE = 0.03  # mag
-_FIRST_AMPLITUDE = 0.3  # mag, of the first harmonic; falls as 1 / k
 _LEAST_SCATTER = 1e-3  # mag; of one further star, which keeps the covariance invertible
 _PRIOR_EPOCHS = 50.0
 _RIDGE = 1e-3  # keeps the cubic finite where all periods are equal
@@ -112,7 +103,7 @@ class SufficientStatistics:
 
     Parameters
     ----------
-    n_stars : () float64 ndarray
+    n_stars : float
         Number of stars that were fitted.
     powers : (4, 4) float64 ndarray
         Products of the powers of the scaled periods.
@@ -124,7 +115,7 @@ class SufficientStatistics:
         By bin of phase: squares of the scaled residuals, and number of epochs.
     """
 
-    n_stars: FloatArray
+    n_stars: float
     powers: FloatArray
     cross: FloatArray
     products: FloatArray
@@ -134,100 +125,6 @@ class SufficientStatistics:
     def __add__(self, other: Self) -> Self:
         names = [field.name for field in fields(self)]
         return type(self)(**{name: getattr(self, name) + getattr(other, name) for name in names})
-
-
-class _PriorFile(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    mode: str
-    mean: list[list[float]]
-    covariance: list[list[float]]
-    relative_variance: list[float]
-
-
-@dataclass(frozen=True)
-class PopulationPrior:
-    """How the light curves of a pulsation mode are distributed.
-
-    Parameters
-    ----------
-    mode : str
-        The mode: RRab or RRc.
-    mean : (4, 24) float64 ndarray, in mag
-        Mean coefficients, a row a power of the scaled period, in the order cos 2 pi phase,
-        sin 2 pi phase, cos 4 pi phase, ...
-    covariance : (24, 24) float64 ndarray, in mag^2
-        Covariance of the coefficients about it.
-    relative_variance : (25,) float64 ndarray
-        Variance of the noise in equal bins of phase, relative to a star's own.
-    """
-
-    mode: str
-    mean: FloatArray
-    covariance: FloatArray
-    relative_variance: FloatArray
-
-    @classmethod
-    def first(cls, mode: str) -> Self:
-        """Return the prior that EM begins with: wide, without a shape."""
-        return cls(mode, np.zeros((_N_POWERS, _SHAPE)), _first_covariance(), np.ones(PHASE_BINS))
-
-    def write(self, path: Path) -> None:
-        """Write the prior as JSON, to the last bit."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)[1:]}
-        write_json(path, {"mode": self.mode} | {k: v.tolist() for k, v in arrays.items()})
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a prior.
-
-        Raises
-        ------
-        UserError
-            If there is none, or it is damaged.
-        """
-        try:
-            content = _PriorFile.model_validate_json(path.read_bytes()).model_dump()
-            prior = cls(content.pop("mode"), **{k: np.array(v) for k, v in content.items()})
-            prior._check()
-        except OSError:
-            raise UserError(f"There is no population prior at {path}; train again.") from None
-        except (ValueError, ValidationError) as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise UserError(f"{path} is not a population prior ({reason}); train again.") from None
-        return prior
-
-    def _check(self) -> None:
-        if self.mode not in PERIOD_SCALES:
-            raise ValueError(f"there is no mode {self.mode}")
-        shapes = ((_N_POWERS, _SHAPE), (_SHAPE, _SHAPE), (PHASE_BINS,))
-        if (self.mean.shape, self.covariance.shape, self.relative_variance.shape) != shapes:
-            raise ValueError("arrays of another shape")
-        if not (self.covariance == self.covariance.T).all():
-            raise ValueError("its covariance is not symmetric")
-        if not (np.linalg.eigvalsh(self.covariance) > 0).all():
-            raise ValueError("its covariance is not positive")
-        if not (self.relative_variance > 0).all():
-            raise ValueError("its noise is not positive")
-
-    def powers(self, period: npt.ArrayLike) -> FloatArray:
-        """Return the powers of the scaled period, of which the mean is a combination.
-
-        Parameters
-        ----------
-        period : (n_stars,) array_like, in days
-            Periods; those far from any of the mode count as its longest or shortest.
-
-        Returns
-        -------
-        (n_stars, 4) float64
-            NaN where a period is not positive.
-        """
-        centre, unit = PERIOD_SCALES[self.mode]
-        period = np.asarray(period, np.float64)
-        scaled = np.clip((period - centre) / unit, -_MAX_SCALED_PERIOD, _MAX_SCALED_PERIOD)
-        scaled[~(period > 0)] = np.nan
-        return np.vander(scaled, _N_POWERS, increasing=True)
 
 
 class PopulationCurves(NamedTuple):
@@ -266,7 +163,7 @@ class PopulationCurves(NamedTuple):
         (n_stars, n_points) float64, in mag
         """
         angle = 2 * np.pi * np.outer(np.arange(1, N_HARMONICS + 1), np.arange(n_points)) / n_points
-        waves = np.stack([np.cos(angle), np.sin(angle)], axis=1).reshape(_SHAPE, n_points)
+        waves = np.stack([np.cos(angle), np.sin(angle)], axis=1).reshape(N_SHAPE, n_points)
         mag: FloatArray = self.coefficients[:, :1] + self.coefficients[:, 1:] @ waves
         return mag
 
@@ -299,7 +196,7 @@ def statistics(
     powers = prior.powers(curves.period[fitted])
     epochs = np.repeat(fitted, np.diff(curves.offsets))
     found = SufficientStatistics(
-        n_stars=np.array(float(len(shape))),
+        n_stars=float(len(shape)),
         powers=powers.T @ powers,
         cross=powers.T @ shape,
         products=shape.T @ shape + output.covariance[:, 1:, 1:].sum(axis=0),
@@ -331,9 +228,9 @@ def update(found: SufficientStatistics, mode: str) -> PopulationPrior:
             f"Only {found.n_stars:.0f} light curves of {mode} stars can be fitted; a population "
             f"prior needs {MIN_STARS}: take a larger survey or another smoothing."
         )
-    powers = found.powers + _RIDGE * np.eye(_N_POWERS)
+    powers = found.powers + _RIDGE * np.eye(N_POWERS)
     mean: FloatArray = solve(powers, found.cross, assume_a="pos")
-    scatter = found.products - mean.T @ found.cross + _LEAST_SCATTER**2 * np.eye(_SHAPE)
+    scatter = found.products - mean.T @ found.cross + _LEAST_SCATTER**2 * np.eye(N_SHAPE)
     counts = found.n_epochs + _PRIOR_EPOCHS
     profile: FloatArray = (found.noise_sum + _PRIOR_EPOCHS) / counts
     # a factor common to all bins is the stars' own: it is fixed where the bound is highest
@@ -380,7 +277,7 @@ def _fit(
     n_slots = slots.max(initial=-1) + 1
     precision = np.zeros((N_COEFFICIENTS, N_COEFFICIENTS))
     precision[1:, 1:] = np.linalg.inv(prior.covariance)
-    pull = np.zeros((_N_POWERS, N_COEFFICIENTS))
+    pull = np.zeros((N_POWERS, N_COEFFICIENTS))
     pull[:, 1:] = prior.mean @ precision[1:, 1:]
     output = KernelOutput(
         np.empty((len(slots), N_COEFFICIENTS)),
@@ -406,8 +303,3 @@ def _rotated(coefficients: FloatArray, origin: FloatArray) -> FloatArray:
     rotated[:, 1::2] = cos * a + sin * b
     rotated[:, 2::2] = cos * b - sin * a
     return rotated
-
-
-def _first_covariance() -> FloatArray:
-    harmonic = np.repeat(np.arange(1, N_HARMONICS + 1), 2)
-    return np.diag((_FIRST_AMPLITUDE / harmonic) ** 2)

@@ -15,11 +15,11 @@ from rrl_batch.lightcurve.population import (
     ITERATIONS,
     FoldedCurves,
     Noise,
-    PopulationPrior,
     smooth_by_population,
     statistics,
     update,
 )
+from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.spline import smooth
 
 NU, FLOOR, FLOOR_EPOCHS, BINS = 4.0, 0.008, 4.0, 25
