@@ -16,9 +16,9 @@ evidence approximation of MacKay 1992): a well observed star gets its least-squa
 one a smooth curve, and a gap in phase is bridged smoothly. The noise is Student's t, fitted by
 iterated weights (Lange, Little & Taylor 1989).
 
-A product of two harmonics is half the sum of two others, so that the matrix of an iteration is
-built from weighted sums of 16 harmonics and not from products of every pair of 8. The inner loops
-run along contiguous rows, which the compiler turns into vector instructions.
+The matrix of an iteration is built from weighted sums of 16 harmonics, not from products of every
+pair of 8. The inner loops run along contiguous rows, which the compiler turns into vector
+instructions.
 
 References
 ----------
@@ -34,6 +34,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from rrl_batch.lightcurve.flat import kernel_arrays
+from rrl_batch.lightcurve.harmonics import FAST_SUMS, eliminate, fill_normal_matrix
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -48,8 +49,6 @@ MAX_ITERATIONS = 100
 TOLERANCE = 1e-3  # of log(penalty); leaves the parameters within 2 % of their errors
 STARS_A_CHUNK = 64
 
-# Sums may be taken in any order and products fused with them: a matter of the last bit.
-_FAST_SUMS = {"reassoc", "contract"}
 _COEFFICIENTS_TO_K3 = 7  # the mean and three harmonics, whose covariance is wanted
 # The Fisher information of Student's t is this much less than that of its EM weights.
 _VARIANCE_FACTOR = (NOISE_DEGREES_OF_FREEDOM + 3) / (NOISE_DEGREES_OF_FREEDOM + 1)
@@ -171,7 +170,7 @@ class _Workspace(NamedTuple):
     prior: FloatArray  # inverse variance of the coefficients, relative to the fundamental's
     wave_sums: FloatArray  # of weight times wave
     mag_sums: FloatArray  # of weight times magnitude times wave
-    system: FloatArray  # normal matrix beside the identity, then as `_eliminate` leaves them
+    system: FloatArray  # normal matrix beside the identity, then as `eliminate` leaves them
     solution: FloatArray
     variance: FloatArray  # diagonal of the normal matrix's inverse
     covariance: FloatArray  # of the coefficients up to the third harmonic
@@ -311,8 +310,10 @@ def _solve_evidence(n_epochs: int, size: int, work: _Workspace) -> float:
     penalty = 0.1  # from the smooth side: another fixed point of sparse curves interpolates them
     for _ in range(MAX_ITERATIONS):
         _add_up(n_epochs, 2 * size - 1, work)
-        _assemble(size, penalty, work)
-        _eliminate(size, work.system)
+        fill_normal_matrix(size, work.wave_sums, work.system)
+        for j in range(size):
+            work.system[j, j] += penalty * work.prior[j]
+        eliminate(size, work.system)
         _substitute(size, work)
         roughness = 0.0
         effective = float(size)
@@ -333,7 +334,7 @@ def _solve_evidence(n_epochs: int, size: int, work: _Workspace) -> float:
     return variance
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FAST_SUMS)
+@njit(cache=True, error_model="numpy", fastmath=FAST_SUMS)
 def _add_up(n_epochs: int, n_waves: int, work: _Workspace) -> None:
     """Take the weighted sums over the epochs."""
     wave_sums, mag_sums = work.wave_sums, work.mag_sums
@@ -348,50 +349,7 @@ def _add_up(n_epochs: int, n_waves: int, work: _Workspace) -> None:
             mag_sums[k] += weighted_mag * row[k]
 
 
-@njit(cache=True, error_model="numpy")
-def _assemble(size: int, penalty: float, work: _Workspace) -> None:
-    """Fill the upper triangle of the penalised normal matrix, and the identity beside it."""
-    system, sums = work.system, work.wave_sums
-    system[0, :size] = sums[:size]
-    for j in range(1, size, 2):
-        of_cos, of_sin = system[j], system[j + 1]
-        for k in range(j, size, 2):
-            # cos j cos k = (cos(k - j) + cos(k + j)) / 2, and so on
-            difference, sum_ = k - j, k + j + 2  # columns of the sines
-            cos_difference = sums[difference - 1] if k > j else sums[0]
-            sin_difference = sums[difference] if k > j else 0.0
-            cos_sum, sin_sum = sums[sum_ - 1], sums[sum_]
-            of_cos[k] = 0.5 * (cos_difference + cos_sum)
-            of_cos[k + 1] = 0.5 * (sin_sum + sin_difference)
-            of_sin[k] = 0.5 * (sin_sum - sin_difference)
-            of_sin[k + 1] = 0.5 * (cos_difference - cos_sum)
-    system[:size, size : 2 * size] = 0.0
-    for j in range(size):
-        system[j, j] += penalty * work.prior[j]
-        system[j, size + j] = 1.0
-
-
-@njit(cache=True, error_model="numpy", fastmath=_FAST_SUMS)
-def _eliminate(size: int, system: FloatArray) -> None:
-    """Leave D on the diagonal and the inverse of L in place of the identity, for L D L'.
-
-    LAPACK's calls cost more than the arithmetic at this size, and raise where this gives NaN.
-    """
-    for pivot in range(size):
-        # where the two parts are not yet, or not any more, zero
-        columns = slice(pivot + 1, pivot + 1 + size)
-        source = system[pivot, columns]
-        if not system[pivot, pivot] > 0.0:
-            system[pivot, pivot] = np.nan
-        inverse = 1.0 / system[pivot, pivot]
-        for i in range(pivot + 1, size):
-            factor = system[pivot, i] * inverse
-            row = system[i, columns]
-            for k in range(size):
-                row[k] -= factor * source[k]
-
-
-@njit(cache=True, error_model="numpy", fastmath=_FAST_SUMS)
+@njit(cache=True, error_model="numpy", fastmath=FAST_SUMS)
 def _substitute(size: int, work: _Workspace) -> None:
     """Fill in the solution and the diagonal of the inverse."""
     solution, variance, mag_sums = work.solution, work.variance, work.mag_sums
@@ -409,7 +367,7 @@ def _substitute(size: int, work: _Workspace) -> None:
             variance[k] += inverse * row[k] ** 2
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FAST_SUMS)
+@njit(cache=True, error_model="numpy", fastmath=FAST_SUMS)
 def _subtract_fit(n_epochs: int, size: int, work: _Workspace) -> float:
     """Fill in the residuals; return the weighted sum of their squares."""
     solution = work.solution
