@@ -25,7 +25,11 @@ def curves(n_stars=200):
 def randomised(network, seed=0):
     """Give all weights a spread that drives gates to their ends and back."""
     rng = np.random.default_rng(seed)
-    network.set_weights([rng.normal(0.0, 0.6, w.shape) for w in network.get_weights()])
+    values = [rng.normal(0.0, 0.6, weight.shape) for weight in network.weights]
+    variances = [weight.name == "moving_variance" for weight in network.weights]
+    network.set_weights(
+        [1 + v**2 if is_variance else v for v, is_variance in zip(values, variances, strict=True)]
+    )
     return network
 
 
@@ -109,7 +113,8 @@ def test_whichever_engine_serves_a_model_gives_what_keras_gives(
     fused = ARCHITECTURES[architecture].fused and not masked and not has_gpu
     assert isinstance(engine.__self__, FusedEnsemble if fused else KerasEnsemble)
     expected = np.hstack([network(curves(), training=False) for network in networks])
-    assert np.allclose(engine(curves()), expected, rtol=0, atol=1e-5)
+    # weights so large make numbers of a convolutional network large too
+    assert np.allclose(engine(curves()), expected, rtol=0, atol=1e-5 * max(1, expected.std()))
     assert engine(curves(0)).shape == (0, 2)
 
 

@@ -18,7 +18,7 @@ def test_members_are_fitted_on_jax_as_on_tensorflow(tmp_path):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    files = [str(HERE / name) for name in ("on_jax.py", "test_fit.py")]
+    files = [str(HERE / name) for name in ("on_jax.py", "test_fit.py", "test_networks.py")]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
         env=os.environ | cache | {"KERAS_BACKEND": "jax"},
