@@ -73,7 +73,11 @@ class ModelSection(Section):
     """The ensemble of networks."""
 
     path: Path | None = Field(None, description="folder of the model")
-    architecture: str = Field("gru", description="kind of network, a name of the registry")
+    architecture: str = Field(
+        "gru",
+        description="kind of network: fcn, resnet, inceptiontime, lstm, bilstm, convlstm, gru, "
+        "bigru, convgru or transformer",
+    )
 
 
 class TrainingSection(Section):

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from rrl_batch.errors import UserError
-from rrl_batch.job import Job, read_job
+from rrl_batch.job import Job, ModelSection, read_job
+from rrl_batch.models.registry import ARCHITECTURES
 
 JOBS = Path(__file__).parents[1] / "jobs"
 
@@ -77,3 +78,9 @@ def test_a_missing_path_names_the_section_and_the_setting(tmp_path):
     with pytest.raises(UserError, match=r"no model\.path; .* --set model\.path=…"):
         job.require("survey", "model")
     assert job.paths() == {"survey": Path("a")}
+
+
+def test_the_job_file_names_every_kind_of_network():
+    description = ModelSection.model_fields["architecture"].description
+    named = description.removeprefix("kind of network: ").replace(" or ", ", ").split(", ")
+    assert sorted(named) == sorted(ARCHITECTURES)

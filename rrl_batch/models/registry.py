@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rrl_batch.errors import UserError
-from rrl_batch.models import recurrent
+from rrl_batch.models import convolutional, hybrid, recurrent, transformer
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +30,16 @@ class Architecture:
 
 
 ARCHITECTURES = {
+    "fcn": Architecture(convolutional.fcn, fused=False),
+    "resnet": Architecture(convolutional.resnet, fused=False),
+    "inceptiontime": Architecture(convolutional.inceptiontime, fused=False),
+    "lstm": Architecture(recurrent.lstm, fused=True),
+    "bilstm": Architecture(recurrent.bilstm, fused=True),
+    "convlstm": Architecture(hybrid.convlstm, fused=False),
     "gru": Architecture(recurrent.gru, fused=True),
+    "bigru": Architecture(recurrent.bigru, fused=True),
+    "convgru": Architecture(hybrid.convgru, fused=False),
+    "transformer": Architecture(transformer.transformer, fused=False),
 }
 
 

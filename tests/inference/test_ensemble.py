@@ -25,7 +25,11 @@ def curves(n_stars=200):
 def randomised(network, seed=0):
     """Give all weights a spread that drives gates to their ends and back."""
     rng = np.random.default_rng(seed)
-    network.set_weights([rng.normal(0.0, 0.6, w.shape) for w in network.get_weights()])
+    values = [rng.normal(0.0, 0.6, weight.shape) for weight in network.weights]
+    variances = [weight.name == "moving_variance" for weight in network.weights]
+    network.set_weights(
+        [1 + v**2 if is_variance else v for v, is_variance in zip(values, variances, strict=True)]
+    )
     return network
 
 
@@ -97,9 +101,11 @@ def test_a_network_whose_file_looks_like_a_stack_could_not_be_declared_fused(nam
     assert not served(randomised(LOOK_ALIKES[name]()), tmp_path)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("has_gpu", [False, True])
+@pytest.mark.parametrize(
+    ("architecture", "masked", "has_gpu"),
+    [(name, masked, False) for name in ARCHITECTURES for masked in (False, True)]
+    + [("gru", False, True)],
+)
 def test_whichever_engine_serves_a_model_gives_what_keras_gives(
     architecture, masked, has_gpu, tmp_path, monkeypatch
 ):
@@ -109,7 +115,8 @@ def test_whichever_engine_serves_a_model_gives_what_keras_gives(
     fused = ARCHITECTURES[architecture].fused and not masked and not has_gpu
     assert isinstance(engine.__self__, FusedEnsemble if fused else KerasEnsemble)
     expected = np.hstack([network(curves(), training=False) for network in networks])
-    assert np.allclose(engine(curves()), expected, rtol=0, atol=1e-5)
+    # weights so large make numbers of a convolutional network large too
+    assert np.allclose(engine(curves()), expected, rtol=0, atol=1e-5 * max(1, expected.std()))
     assert engine(curves(0)).shape == (0, 2)
 
 

@@ -1,52 +1,50 @@
 import numpy as np
 import pytest
+from networks import gru, layers_of, lstm
 
-from rrl_batch.errors import UserError
-from rrl_batch.models.recurrent import DROPOUT, KERNEL_L2, RECURRENT_L1
-from rrl_batch.models.registry import ARCHITECTURES, build
-
-
-def gru_parameters(inputs, units):
-    """Three gates, each with input weights, recurrent weights and two biases (reset after)."""
-    return 3 * (inputs * units + units * units + 2 * units)
+from rrl_batch.models.recurrent import DROPOUT, PENALTY
+from rrl_batch.models.registry import build
 
 
-def test_the_gru_is_that_of_the_paper():
-    network = build("gru", 265, masked=False)
-    layers = [layer for layer in network.layers if type(layer).__name__ == "GRU"]
-    assert [layer.count_params() for layer in layers] == [1440, 1824, 624]
-    assert network.count_params() == 3897
-    assert network.count_params() == sum(map(gru_parameters, (2, 20, 16), (20, 16, 8))) + 9
-    dropouts = [layer.rate for layer in network.layers if type(layer).__name__ == "Dropout"]
-    assert tuple(dropouts) == DROPOUT == (0.2, 0.2, 0.1)
-    for layer in layers:
-        assert float(layer.cell.kernel_regularizer.l2) == pytest.approx(KERNEL_L2)
-        assert float(layer.cell.recurrent_regularizer.l1) == pytest.approx(RECURRENT_L1)
+@pytest.mark.parametrize(
+    ("architecture", "kind", "expected", "total"),
+    [
+        ("gru", "GRU", [gru(2, 20), gru(20, 16), gru(16, 8)], 3897),
+        ("lstm", "LSTM", [lstm(2, 20), lstm(20, 16), lstm(16, 8)], 5017),
+        ("bigru", "Bidirectional", [2 * gru(2, 20), 2 * gru(40, 16), 2 * gru(32, 16)], 13281),
+        ("bilstm", "Bidirectional", [2 * lstm(2, 20), 2 * lstm(40, 16), 2 * lstm(32, 16)], 17281),
+    ],
+)
+def test_layers_have_the_parameters_of_the_paper(architecture, kind, expected, total):
+    network = build(architecture, 265, masked=False)
+    assert [layer.count_params() for layer in layers_of(network, kind)] == expected
+    (last,) = layers_of(network, "Dense")
+    assert network.count_params() == sum(expected) + last.count_params() == total
+    rates = [layer.rate for layer in layers_of(network, "Dropout")]
+    assert tuple(rates) == DROPOUT == (0.2, 0.2, 0.1)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_seed_gives_the_same_weights_whatever_else_draws(architecture):
-    import random
-
-    first = build(architecture, 16, masked=False, seed=3).get_weights()
-    random.random()  # noqa: S311 -- as other threads of a worker do
-    again = build(architecture, 16, masked=False, seed=3).get_weights()
-    other = build(architecture, 16, masked=False, seed=4).get_weights()
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not np.array_equal(first[0], other[0])
+def cells(network):
+    for layer in layers_of(network, "GRU") + layers_of(network, "LSTM"):
+        yield layer.cell
+    for layer in layers_of(network, "Bidirectional"):
+        yield from (layer.forward_layer.cell, layer.backward_layer.cell)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_padding_makes_no_difference_to_a_masked_network(architecture):
-    rng = np.random.default_rng(0)
-    curve = rng.normal(0, 0.3, (4, 12, 2)).astype(np.float32)
-    padded = np.concatenate([curve, np.full((4, 20, 2), -1, np.float32)], axis=1)
-    short = build(architecture, 12, masked=True, seed=1)
-    long = build(architecture, 32, masked=True, seed=1)
-    expected = short.predict(curve, verbose=0)
-    assert np.allclose(long.predict(padded, verbose=0), expected, atol=1e-6)
+@pytest.mark.parametrize("architecture", ["gru", "lstm", "bigru", "bilstm"])
+def test_weights_of_inputs_and_of_states_are_penalised(architecture):
+    found = list(cells(build(architecture, 16, masked=False)))
+    assert len(found) == (6 if architecture.startswith("bi") else 3)
+    ones = np.ones((3, 5), np.float32)
+    twice = 2 if architecture == "bilstm" else 4  # of L1, of L2
+    for cell in found:
+        assert float(cell.recurrent_regularizer(2 * ones)) == pytest.approx(2 * 15 * PENALTY)
+        assert float(cell.kernel_regularizer(2 * ones)) == pytest.approx(twice * 15 * PENALTY)
 
 
-def test_an_unknown_architecture_names_the_nearest():
-    with pytest.raises(UserError, match=r"no architecture 'grv'; did you mean 'gru'\?"):
-        build("grv", 16, masked=False)
+@pytest.mark.parametrize("architecture", ["bigru", "bilstm"])
+def test_directions_start_apart(architecture):
+    for layer in layers_of(build(architecture, 16, masked=False), "Bidirectional"):
+        forward, backward = (d.get_weights() for d in (layer.forward_layer, layer.backward_layer))
+        assert not np.allclose(forward[0], backward[0], atol=1e-3)
+        assert not np.allclose(forward[1], backward[1], atol=1e-3)

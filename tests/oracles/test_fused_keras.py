@@ -1,11 +1,9 @@
 import keras
 import numpy as np
 import pytest
-from keras import Input, Sequential, layers
 
 from rrl_batch.inference.fused import FusedEnsemble
-from rrl_batch.models.recurrent import UNITS
-from rrl_batch.models.registry import build
+from rrl_batch.models.registry import ARCHITECTURES, build
 
 N_STARS = 10_000
 N_POINTS = 265
@@ -25,21 +23,7 @@ def sequences():
     return np.stack([np.clip(mag, -0.6, 0.6), phase * period], axis=2).astype(np.float32)
 
 
-def stack(kind, bidirectional):
-    hidden = [
-        kind(units, return_sequences=number < len(UNITS) - 1) for number, units in enumerate(UNITS)
-    ]
-    if bidirectional:
-        hidden = [layers.Bidirectional(layer) for layer in hidden]
-    return Sequential([Input((N_POINTS, 2)), *hidden, layers.Dense(1)])
-
-
-NETWORKS = {
-    "gru": lambda: build("gru", N_POINTS, masked=False),
-    "lstm": lambda: stack(layers.LSTM, False),
-    "bidirectional gru": lambda: stack(layers.GRU, True),
-    "bidirectional lstm": lambda: stack(layers.LSTM, True),
-}
+NETWORKS = [name for name, architecture in ARCHITECTURES.items() if architecture.fused]
 
 
 def fused(network, folder):
@@ -57,7 +41,7 @@ def largest_difference(network, sequences, folder):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_ten_thousand_curves_get_what_keras_gives(name, sequences, tmp_path):
     keras.utils.set_random_seed(1)
-    network = NETWORKS[name]()
+    network = build(name, N_POINTS, masked=False)
     rng = np.random.default_rng(1)
     network.set_weights([w + rng.normal(0.0, 0.1, w.shape) for w in network.get_weights()])
     assert largest_difference(network, sequences, tmp_path) < SAME
@@ -65,7 +49,7 @@ def test_ten_thousand_curves_get_what_keras_gives(name, sequences, tmp_path):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_larger_weights_make_no_difference(name, sequences, tmp_path):
-    network = NETWORKS[name]()
+    network = build(name, N_POINTS, masked=False)
     rng = np.random.default_rng(2)
     network.set_weights([rng.normal(0.0, 0.5, w.shape) for w in network.get_weights()])
     assert largest_difference(network, sequences[:1000], tmp_path) < SAME
@@ -74,14 +58,14 @@ def test_larger_weights_make_no_difference(name, sequences, tmp_path):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_saturated_gates_are_as_near_to_double_precision_as_in_keras(name, sequences, tmp_path):
     """Rounding errors grow so much here that single precision has no five digits to agree in."""
-    network = NETWORKS[name]()
+    network = build(name, N_POINTS, masked=False)
     rng = np.random.default_rng(3)
     spread = {"kernel": 5.0, "recurrent_kernel": 0.3, "bias": 2.0}
     weights = [rng.normal(0.0, spread[w.name], w.shape).astype("f4") for w in network.weights]
     network.set_weights(weights)
     keras.config.set_dtype_policy("float64")
     try:
-        precise = NETWORKS[name]()
+        precise = build(name, N_POINTS, masked=False)
     finally:
         keras.config.set_dtype_policy("float32")
     precise.set_weights(weights)

@@ -18,9 +18,11 @@ def test_members_are_fitted_on_jax_as_on_tensorflow(tmp_path):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    files = [str(HERE / name) for name in ("on_jax.py", "test_fit.py")]
+    files = [str(HERE / name) for name in ("on_jax.py", "test_fit.py", "test_networks.py")]
+    # of the networks, which are slow to compile, one whose kind the other tests do not have
+    chosen = "not test_a_network_is_fitted or fcn"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *files],
         env=os.environ | cache | {"KERAS_BACKEND": "jax"},
         cwd=HERE.parents[1],
         capture_output=True,
