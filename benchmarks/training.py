@@ -38,9 +38,9 @@ class Cost(NamedTuple):
         return 60 * n_members / (starts + n_members * PASSES_OF_A_MEMBER * self.one_pass)
 
 
-def cases() -> list[tuple[str, int]]:
-    """Return all architectures, with numbers of points."""
-    return [(name, n) for name in ARCHITECTURES for n in POINTS.get(name, DEFAULT_POINTS)]
+def cases(architectures: list[str]) -> list[tuple[str, int]]:
+    """Return architectures, with numbers of points."""
+    return [(name, n) for name in architectures for n in POINTS.get(name, DEFAULT_POINTS)]
 
 
 def problems() -> list[Problem]:
@@ -62,17 +62,19 @@ def measure(architecture: str, n_points: int) -> Cost:
     shape = (N_TRAINING + N_STOPPING, n_points, 2)
     sequences = np.random.default_rng(1).normal(0, 0.3, shape).astype(np.float32)
     ends, finished = [], [time.process_time()]
-    fits = trainer()(problems(), sequences, settings, lambda _: ends.append(time.process_time()))
+    fits = trainer(architecture)(
+        problems(), sequences, settings, lambda _: ends.append(time.process_time())
+    )
     finished += [time.process_time() for _ in fits]
     one_pass = float(np.median(np.diff(np.reshape(ends, (N_MEMBERS, PASSES)))))
     start, *others = np.diff(finished) - PASSES * one_pass
     return Cost(one_pass, float(start), float(np.mean(others)))
 
 
-def costs(backend: str) -> list[Cost]:
+def costs(backend: str, architectures: list[str]) -> list[Cost]:
     """Measure all cases in a process with a backend."""
     done = subprocess.run(
-        [sys.executable, __file__, "--measure"],
+        [sys.executable, __file__, "--measure", *architectures],
         env=os.environ | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""},
         stdout=subprocess.PIPE,
         check=True,
@@ -84,10 +86,14 @@ def main() -> None:
     """Measure on one core."""
     command_line = parser(__doc__)
     command_line.add_argument("--measure", action="store_true", help="measure in this process")
+    command_line.add_argument(
+        "networks", nargs="*", choices=[*ARCHITECTURES, []], help="default: all of the registry"
+    )
     options = command_line.parse_args()
+    networks = options.networks or list(ARCHITECTURES)
     if options.measure:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        print(json.dumps([measure(*case) for case in cases()]))
+        print(json.dumps([measure(*case) for case in cases(networks)]))
         return
     table = [
         "| network | steps | trainer | s a pass | s before the first member | before the next "
@@ -95,8 +101,8 @@ def main() -> None:
         "|---|---:|---|---:|---:|---:|---:|---:|",
     ]
     ratios = {}
-    measured = [costs(backend) for backend in BACKENDS]
-    for (architecture, n_points), *both in zip(cases(), *measured, strict=True):
+    measured = [costs(backend, networks) for backend in BACKENDS]
+    for (architecture, n_points), *both in zip(cases(networks), *measured, strict=True):
         speeds = [cost.members_per_minute(5) for cost in both]
         for backend, cost, speed in zip(BACKENDS, both, speeds, strict=True):
             table.append(
@@ -108,7 +114,7 @@ def main() -> None:
     record(
         f"Training on one core, {N_TRAINING:,} stars and {N_STOPPING} to stop by, batches of 256",
         "\n".join(table),
-        "python benchmarks/training.py",
+        f"python benchmarks/training.py {' '.join(options.networks)}".rstrip(),
         ratios,
         check=options.check,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rrl_batch.errors import RunError
 from rrl_batch.lightcurve.sequences import Sequences
 from rrl_batch.models.folder import save_weights
+from rrl_batch.models.registry import ARCHITECTURES
 from rrl_batch.storage.commit import replacing, write_json
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.training import sequential, vectorised
@@ -128,7 +129,7 @@ def fit_members(
         stars = _read_stars(root, receipts)
         problems = [_problem(fold, stars.table, settings) for fold in missing]
         diverged = []
-        for fit in trainer()(problems, stars.sequences, settings, count):
+        for fit in trainer(settings.architecture)(problems, stars.sequences, settings, count):
             if fit.network is None:
                 diverged.append(fit.problem.fold)
             else:
@@ -143,11 +144,18 @@ def fit_members(
     return [members[fold] for fold in folds]
 
 
-def trainer() -> Trainer:
-    """Return what fits members fastest on Keras's backend."""
+def trainer(architecture: str) -> Trainer:
+    """Return what fits members of an architecture fastest, with Keras's backend and here."""
     import keras
 
-    return vectorised.fit if keras.config.backend() == "jax" else sequential.fit
+    if keras.config.backend() != "jax":
+        return sequential.fit
+    import jax
+
+    # on a CPU, XLA does without its fast convolutions inside the loop over the batches
+    recurrent = ARCHITECTURES[architecture].fused
+    on_cpu = jax.default_backend() == "cpu"
+    return sequential.fit if on_cpu and not recurrent else vectorised.fit
 
 
 def _finished(fold: int, root: Path, model: Path, fingerprint: str) -> FittedMember | None:

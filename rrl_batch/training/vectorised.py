@@ -1,9 +1,8 @@
-"""Fit members on JAX: a step is one call of a program that all members share.
+"""Fit members on JAX: a pass over the stars is one call of a program that all members share.
 
-Keras's loop compiles anew for every member, and handles each batch in Python. Here a step, and the
-look at the stopping stars that ends a pass, are compiled once. The programs are written for one
-member; `vmap` runs them for several side by side. The batches of a pass are no loop inside a
-program (`lax.scan`): there XLA does without its fast convolutions on a CPU.
+Keras's loop comes back to Python for every batch and compiles anew for every member. Here the
+batches of a pass, and the look at the stopping stars that ends it, are compiled together and once.
+The program is written for one member; `vmap` runs it for several side by side.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -56,10 +55,6 @@ class _Batches(NamedTuple):
         counts = np.clip(len(rows) - size * np.arange(n_batches), 0, size)
         filled = np.resize(rows, (n_batches, size))
         return cls(filled.astype(np.int32), counts.astype(np.int32))
-
-    def take(self, number: int) -> "_Batches":
-        """Return the batch of that number, of each member."""
-        return _Batches(self.rows[:, number], self.counts[:, number])
 
 
 def fit(
@@ -126,10 +121,7 @@ class _Program:
         self._curves = jax.numpy.asarray(sequences)
         self._n_training = self._batches_for(max(len(p.training) for p in problems))
         self._n_stopping = self._batches_for(max(len(p.stopping) for p in problems))
-        over_members = (0, 0, 0, None)
-        self._step = jax.jit(jax.vmap(self._step_of_one, in_axes=over_members))
-        self._sum = jax.jit(jax.vmap(self._sum_of_one, in_axes=over_members))
-        self._keep = jax.jit(jax.vmap(self._keep_of_one, in_axes=(0, 0, 0, None)))
+        self._pass = jax.jit(jax.vmap(self._pass_of_one, in_axes=(0, 0, 0, 0, 0, None, None)))
 
     def fit(self, problems: Sequence[Problem], on_passes: Callable[[int], None]) -> Iterator[Fit]:
         """Fit members side by side; one that has stopped stays as it is until all have."""
@@ -148,14 +140,9 @@ class _Program:
                 ]
             )
             training = training._replace(counts=training.counts * running[:, None])
-            for number in range(self._n_training):
-                state = self._step(state, training.take(number), labels, self._curves)
-            sums = [
-                self._sum(state, stopping.take(number), labels, self._curves)
-                for number in range(self._n_stopping)
-            ]
-            loss = sum(sums) / stopping.counts.sum(axis=1)
-            best = self._keep(state, loss, best, epoch)
+            state, best, loss = self._pass(
+                state, best, labels, training, stopping, self._curves, epoch
+            )
             finite, best_epoch = np.isfinite(loss), np.asarray(best.epoch)
             on_passes(int(running.sum()))
             patient = epoch - best_epoch < self._settings.patience
@@ -167,23 +154,33 @@ class _Program:
             if not running.any():
                 return
 
-    def _sum_of_one(
-        self, state: _State, batch: _Batches, labels: _Labels, curves: "jax.Array"
-    ) -> "jax.Array":
-        """Return a batch's mean loss times its stars."""
-        loss, _ = self._loss(state.trainable, state.other, batch, labels, curves, False)
-        return loss * batch.counts
+    def _pass_of_one(
+        self,
+        state: _State,
+        best: _Best,
+        labels: _Labels,
+        training: _Batches,
+        stopping: _Batches,
+        curves: "jax.Array",
+        epoch: "jax.Array",
+    ) -> "tuple[_State, _Best, jax.Array]":
+        """Take a member through its batches; return it, its best, and the stopping stars' loss."""
+        import jax
 
-    def _keep_of_one(
-        self, state: _State, loss: "jax.Array", best: _Best, epoch: "jax.Array"
-    ) -> _Best:
-        """Return the better of a member as it is now and at its best."""
-        return _where(loss < best.loss, _Best(state, loss, epoch), best)
+        def step(state: _State, batch: _Batches) -> tuple[_State, None]:
+            return self._step(state, batch, labels, curves), None
 
-    def _step_of_one(
-        self, state: _State, batch: _Batches, labels: _Labels, curves: "jax.Array"
-    ) -> _State:
-        """Take a member one batch further."""
+        def add(total: "jax.Array", batch: _Batches) -> "tuple[jax.Array, None]":
+            loss, _ = self._loss(state.trainable, state.other, batch, labels, curves, False)
+            return total + loss * batch.counts, None
+
+        state, _ = jax.lax.scan(step, state, training)
+        total, _ = jax.lax.scan(add, jax.numpy.float32(0), stopping)
+        loss = total / stopping.counts.sum()
+        best = _where(loss < best.loss, _Best(state, loss, epoch), best)
+        return state, best, loss
+
+    def _step(self, state: _State, batch: _Batches, labels: _Labels, curves: "jax.Array") -> _State:
         import jax
 
         gradient = jax.grad(self._loss, has_aux=True)

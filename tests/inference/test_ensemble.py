@@ -150,7 +150,7 @@ def test_keras_is_asked_for_a_gpu_only_where_there_may_be_one(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     asked = []
-    monkeypatch.setattr("keras.distribution.list_devices", lambda kind: asked.append(kind) or ["0"])
+    monkeypatch.setattr("keras.distribution.list_devices", lambda: asked.append("gpu") or ["gpu:0"])
     may_be = driver is not None and visible not in ("", "-1")
     assert ensemble._has_gpu() == may_be
     assert asked == ["gpu"] * may_be

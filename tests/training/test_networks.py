@@ -29,7 +29,7 @@ def test_a_network_is_fitted_to_padded_curves_and_gives_dex(architecture, curves
     )  # fmt: skip
     settings = FitSettings(architecture, True, 0.2, 2, 10, 16, 0.003, seed=0)
     passes = []
-    (done,) = trainer()([problem], curves, settings, passes.append)
+    (done,) = trainer(settings.architecture)([problem], curves, settings, passes.append)
     assert sum(passes) == done.epochs_run == 2
     start = build(architecture, N_POINTS, masked=True, seed=7).get_weights()
     pairs = zip(start, done.network.get_weights(), strict=True)
