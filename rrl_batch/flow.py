@@ -23,7 +23,7 @@ from rrl_batch.cluster.worker import call_once, compile_once
 from rrl_batch.job import Job, TrainingSection
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.prepare import prepare
-from rrl_batch.models.folder import CARD, ModelCard
+from rrl_batch.models.folder import CARD, ModelCard, Preprocess
 from rrl_batch.sources.files import StagedLightCurves, stage_transits
 from rrl_batch.sources.synthetic import simulate_stars
 from rrl_batch.sources.synthetic.source import SimulatedLightCurves, true_labels
@@ -230,7 +230,7 @@ def _fit_members(
     names = set(FitSettings.__dataclass_fields__) & set(TrainingSection.model_fields)
     settings = FitSettings(
         architecture=job.model.architecture,
-        masked=job.preprocess.dataset == "raw",
+        masked=Preprocess(**job.preprocess.model_dump()).masked,
         **job.training.model_dump(include=names),
     )
     n_workers, resources = training_workers(client)

@@ -10,9 +10,6 @@ Ismail Fawaz, H. et al. 2020, Data Mining and Knowledge Discovery 34, 1936: Ince
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rrl_batch.models.ends import begin, finish, mean_of_steps
-from rrl_batch.models.seeds import layer_seeds
-
 if TYPE_CHECKING:
     import keras
 
@@ -24,40 +21,24 @@ INCEPTION_KERNELS = (40, 20, 10)
 INCEPTION_FILTERS = 32
 
 
-def fcn(n_points: int, *, masked: bool, seed: int) -> "keras.Model":
-    """Build the paper's fully convolutional network: 266,881 parameters.
+def fcn(state: "keras.KerasTensor", seeds: Iterator[int]) -> "keras.KerasTensor":
+    """Return the layers of the paper's fully convolutional network: 266,881 parameters.
 
     As in the text there are no penalties; the published code has L2 = 2e-6 on its weights.
-
-    Parameters
-    ----------
-    n_points : int
-        Steps of a sequence.
-    masked : bool
-        Whether sequences are padded, so that the steps beyond the last epoch are passed over.
-    seed : int
-        Seed of initial weights.
-
-    Returns
-    -------
-    keras.Model
-        From (n_stars, n_points, 2) sequences to (n_stars, 1) metallicities.
     """
-    seeds = layer_seeds(seed)
-    curve, state = begin(n_points, masked=masked)
-    return finish(curve, mean_of_steps(convolutions(state, seeds)), seeds, "fcn")
+    import keras
+
+    return keras.layers.GlobalAveragePooling1D()(convolutions(state, seeds))
 
 
-def resnet(n_points: int, *, masked: bool, seed: int) -> "keras.Model":
-    """Build the paper's residual network: 523,777 parameters; arguments as those of `fcn`.
+def resnet(state: "keras.KerasTensor", seeds: Iterator[int]) -> "keras.KerasTensor":
+    """Return the layers of the paper's residual network: 523,777 parameters.
 
     Its three blocks have 64, 128 and 128 filters, as in the published code; the text has 64 in
     all. Each shortcut is a convolution, while in the published code the third is the identity.
     """
     import keras
 
-    seeds = layer_seeds(seed)
-    curve, state = begin(n_points, masked=masked)
     for filters in FILTERS_OF_BLOCKS:
         branch = state
         for kernel in KERNELS[:-1]:
@@ -65,18 +46,16 @@ def resnet(n_points: int, *, masked: bool, seed: int) -> "keras.Model":
         branch = _normalised(_convolved(branch, filters, KERNELS[-1], seeds))
         shortcut = _normalised(_convolved(state, filters, 1, seeds))
         state = _activated(keras.layers.Add()([branch, shortcut]))
-    return finish(curve, mean_of_steps(state), seeds, "resnet")
+    return keras.layers.GlobalAveragePooling1D()(state)
 
 
-def inceptiontime(n_points: int, *, masked: bool, seed: int) -> "keras.Model":
-    """Build one network of InceptionTime: 492,033 parameters; arguments as those of `fcn`.
+def inceptiontime(state: "keras.KerasTensor", seeds: Iterator[int]) -> "keras.KerasTensor":
+    """Return the layers of one network of InceptionTime: 492,033 parameters.
 
     Six modules in two residual blocks; its authors take the mean of five such networks.
     """
     import keras
 
-    seeds = layer_seeds(seed)
-    curve, state = begin(n_points, masked=masked)
     block = state
     for number in range(INCEPTION_DEPTH):
         state = _inception(state, seeds)
@@ -84,7 +63,7 @@ def inceptiontime(n_points: int, *, masked: bool, seed: int) -> "keras.Model":
             filters = state.shape[-1]
             shortcut = _normalised(_convolved(block, filters, 1, seeds, use_bias=False))
             block = state = _activated(keras.layers.Add()([shortcut, state]))
-    return finish(curve, mean_of_steps(state), seeds, "inceptiontime")
+    return keras.layers.GlobalAveragePooling1D()(state)
 
 
 def convolutions(state: "keras.KerasTensor", seeds: Iterator[int]) -> "keras.KerasTensor":

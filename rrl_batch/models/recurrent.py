@@ -8,9 +8,6 @@ Monti, L., Muraveva, T., Clementini, G. & Garofalo, A. 2024, Sensors 24, 5203.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rrl_batch.models.ends import begin, finish
-from rrl_batch.models.seeds import layer_seeds
-
 if TYPE_CHECKING:
     import keras
 
@@ -20,70 +17,43 @@ DROPOUT = (0.2, 0.2, 0.1)
 PENALTY = 2e-6
 
 
-def gru(n_points: int, *, masked: bool, seed: int) -> "keras.Model":
-    """Build the paper's GRU: 3,897 parameters.
-
-    Parameters
-    ----------
-    n_points : int
-        Steps of a sequence.
-    masked : bool
-        Whether sequences are padded, so that the steps beyond the last epoch are passed over.
-    seed : int
-        Seed of initial weights and dropout.
-
-    Returns
-    -------
-    keras.Model
-        From (n_stars, n_points, 2) sequences to (n_stars, 1) metallicities.
-    """
+def gru(state: "keras.KerasTensor", seeds: Iterator[int]) -> "keras.KerasTensor":
+    """Return the layers of the paper's GRU: 3,897 parameters."""
     import keras
 
-    seeds = layer_seeds(seed)
-    curve, state = begin(n_points, masked=masked)
-    state = stack(state, keras.layers.GRU, UNITS, DROPOUT, seeds)
-    return finish(curve, state, seeds, "gru")
+    return stack(state, keras.layers.GRU, UNITS, DROPOUT, seeds)
 
 
-def lstm(n_points: int, *, masked: bool, seed: int) -> "keras.Model":
-    """Build the paper's LSTM: 5,017 parameters; arguments as those of `gru`."""
+def lstm(state: "keras.KerasTensor", seeds: Iterator[int]) -> "keras.KerasTensor":
+    """Return the layers of the paper's LSTM: 5,017 parameters."""
     import keras
 
-    seeds = layer_seeds(seed)
-    curve, state = begin(n_points, masked=masked)
-    state = stack(state, keras.layers.LSTM, UNITS, DROPOUT, seeds)
-    return finish(curve, state, seeds, "lstm")
+    return stack(state, keras.layers.LSTM, UNITS, DROPOUT, seeds)
 
 
-def bigru(n_points: int, *, masked: bool, seed: int) -> "keras.Model":
-    """Build the paper's bidirectional GRU: 13,281 parameters; arguments as those of `gru`.
+def bigru(state: "keras.KerasTensor", seeds: Iterator[int]) -> "keras.KerasTensor":
+    """Return the layers of the paper's bidirectional GRU: 13,281 parameters.
 
     That many come from 16 units in the third layer, as in the published code; the text has 8. The
     network of that code ends in a value a step; this one, as all others, in a value a star.
     """
     import keras
 
-    seeds = layer_seeds(seed)
-    curve, state = begin(n_points, masked=masked)
-    state = stack(state, keras.layers.GRU, UNITS_BOTH_WAYS, DROPOUT, seeds, both_ways=True)
-    return finish(curve, state, seeds, "bigru")
+    return stack(state, keras.layers.GRU, UNITS_BOTH_WAYS, DROPOUT, seeds, both_ways=True)
 
 
-def bilstm(n_points: int, *, masked: bool, seed: int) -> "keras.Model":
-    """Build the paper's bidirectional LSTM: 17,281 parameters; arguments as those of `gru`.
+def bilstm(state: "keras.KerasTensor", seeds: Iterator[int]) -> "keras.KerasTensor":
+    """Return the layers of the paper's bidirectional LSTM: 17,281 parameters.
 
     It has the units of `bigru`, and LSTMs in all three layers; the third one of the published code
     is a GRU. Kernels are penalised by L1.
     """
     import keras
 
-    seeds = layer_seeds(seed)
-    curve, state = begin(n_points, masked=masked)
     l1 = keras.regularizers.L1(PENALTY)
-    state = stack(
+    return stack(
         state, keras.layers.LSTM, UNITS_BOTH_WAYS, DROPOUT, seeds, both_ways=True, penalty=l1
     )
-    return finish(curve, state, seeds, "bilstm")
 
 
 def stack(

@@ -1,12 +1,14 @@
-"""The kinds of network by name: adding one is a file with a builder and an entry here."""
+"""The kinds of network by name: adding one is a file with its layers and an entry here."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rrl_batch.errors import UserError
+from rrl_batch.lightcurve.sequences import PADDING
 from rrl_batch.models import convolutional, hybrid, recurrent, transformer
+from rrl_batch.models.seeds import layer_seeds
 
 if TYPE_CHECKING:
     import keras
@@ -18,14 +20,15 @@ class Architecture:
 
     Parameters
     ----------
-    build : callable
-        Builder: from the number of points, `masked` and `seed` to a network with fresh weights.
+    layers : callable
+        What it is made of: from curves, (n_stars, n_points, 2), with a Keras mask if they are
+        padded, and seeds for its layers, to features, (n_stars, n_features).
     fused : bool
         Whether, without masking, it is a stack of GRU or LSTM layers that the fused kernel of
         `inference` evaluates as Keras does; a test compares the two.
     """
 
-    build: Callable[..., "keras.Model"]
+    layers: "Callable[[keras.KerasTensor, Iterator[int]], keras.KerasTensor]"
     fused: bool
 
 
@@ -44,7 +47,7 @@ ARCHITECTURES = {
 
 
 def build(architecture: str, n_points: int, *, masked: bool, seed: int = 0) -> "keras.Model":
-    """Build a network with fresh weights.
+    """Build a network with fresh weights; its last layer is linear, of one unit.
 
     Parameters
     ----------
@@ -53,9 +56,14 @@ def build(architecture: str, n_points: int, *, masked: bool, seed: int = 0) -> "
     n_points : int
         Steps of a sequence.
     masked : bool
-        Whether sequences are padded.
+        Whether sequences are padded, so that the steps beyond the last epoch are passed over.
     seed : int
         Seed of initial weights and dropout.
+
+    Returns
+    -------
+    keras.Model
+        From (n_stars, n_points, 2) sequences to (n_stars, 1) metallicities.
 
     Raises
     ------
@@ -63,7 +71,15 @@ def build(architecture: str, n_points: int, *, masked: bool, seed: int = 0) -> "
         If there is no such architecture.
     """
     check(architecture)
-    return ARCHITECTURES[architecture].build(n_points, masked=masked, seed=seed)
+    import keras
+
+    seeds = layer_seeds(seed)
+    curve = keras.Input((n_points, 2), name="curve")
+    state = keras.layers.Masking(PADDING)(curve) if masked else curve
+    features = ARCHITECTURES[architecture].layers(state, seeds)
+    kernel = keras.initializers.GlorotUniform(next(seeds))
+    last = keras.layers.Dense(1, kernel_initializer=kernel, name="feh")
+    return keras.Model(curve, last(features), name=architecture)
 
 
 def check(architecture: str) -> None:

@@ -9,9 +9,6 @@ Xiong, R. et al. 2020, Proc. ICML 37, 10524: normalisation ahead of each branch.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rrl_batch.models.ends import begin, finish, mean_of_steps
-from rrl_batch.models.seeds import layer_seeds
-
 if TYPE_CHECKING:
     import keras
 
@@ -22,33 +19,18 @@ BLOCKS = 2
 DROPOUT = 0.1
 
 
-def transformer(n_points: int, *, masked: bool, seed: int) -> "keras.Model":
-    """Build a Transformer of two encoder blocks and the mean over steps: 17,281 parameters.
+def transformer(state: "keras.KerasTensor", seeds: Iterator[int]) -> "keras.KerasTensor":
+    """Return the layers of two encoder blocks and the mean over steps: 17,281 parameters."""
+    import keras
 
-    Parameters
-    ----------
-    n_points : int
-        Steps of a sequence.
-    masked : bool
-        Whether sequences are padded, so that the steps beyond the last epoch are passed over.
-    seed : int
-        Seed of initial weights and dropout.
-
-    Returns
-    -------
-    keras.Model
-        From (n_stars, n_points, 2) sequences to (n_stars, 1) metallicities.
-    """
     from rrl_batch.models.masked_layers import Positions
 
-    seeds = layer_seeds(seed)
-    curve, state = begin(n_points, masked=masked)
     state = Positions()(_dense(WIDTH, seeds)(state))
     for _ in range(BLOCKS):
         state = _added(state, _attended(_normalised(state), seeds), seeds)
         hidden = _dense(HIDDEN, seeds, activation="relu")(_normalised(state))
         state = _added(state, _dense(WIDTH, seeds)(hidden), seeds)
-    return finish(curve, mean_of_steps(_normalised(state)), seeds, "transformer")
+    return keras.layers.GlobalAveragePooling1D()(_normalised(state))
 
 
 def _attended(state: "keras.KerasTensor", seeds: Iterator[int]) -> "keras.KerasTensor":
