@@ -7,6 +7,7 @@ sections; ``--set section.key=value`` on the command line overrides it.
 import difflib
 import tomllib
 from collections.abc import Sequence
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +42,14 @@ class LabelsSection(Section):
     scale: str | None = Field(
         None, description="metallicity scale to use; needed if the file holds several"
     )
+    fold: str | None = Field(
+        None, description="column with the fold of each star; folds are drawn if not given"
+    )
+    rival: str | None = Field(
+        None,
+        description="column with another work's out-of-fold predictions, which an experiment is "
+        "compared with, in dex",
+    )
 
 
 class PreprocessSection(Section):
@@ -73,11 +82,28 @@ class ModelSection(Section):
     """The ensemble of networks."""
 
     path: Path | None = Field(None, description="folder of the model")
-    architecture: str = Field(
-        "gru",
-        description="kind of network: fcn, resnet, inceptiontime, lstm, bilstm, convlstm, gru, "
-        "bigru, convgru or transformer",
+    architecture: tuple[str, ...] = Field(
+        ("gru",),
+        min_length=1,
+        description="kind of predictor: fcn, resnet, inceptiontime, lstm, bilstm, convlstm, gru, "
+        "bigru, convgru, transformer, mlp, gp, svr or ridge; of several, feh is the mean",
     )
+    static: Literal["none", "period", "shape"] = Field(
+        "none",
+        description="what networks get beside the curve: nothing, as published, the period, or "
+        "all parameters of the curve's shape",
+    )
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="rate of all layers of dropout; that of the publication if not given",
+    )
+
+    @field_validator("architecture", mode="before")
+    @classmethod
+    def _one_architecture(cls, architecture: Any) -> Any:
+        return (architecture,) if isinstance(architecture, str) else architecture
 
 
 class TrainingSection(Section):
@@ -106,16 +132,42 @@ class TrainingSection(Section):
         return (modes,) if isinstance(modes, str) else modes
 
     folds: int = Field(5, ge=2, description="folds, each of which gives a member of the ensemble")
+    repeats: int = Field(
+        1,
+        ge=1,
+        description="how often the stars are divided into folds, each time with other seeds; "
+        "members are as many as folds times repeats",
+    )
+    fraction: float = Field(
+        1.0, gt=0, le=1, description="part of the training stars to use, for a learning curve"
+    )
+    weights: Literal["density", "denseweight"] = Field(
+        "density",
+        description="density: weights are the inverse density of [Fe/H], clipped, to the power of "
+        "weight_strength; denseweight: 1 - weight_strength times the scaled density",
+    )
+    weight_strength: float = Field(
+        1.0, ge=0, description="how much rare [Fe/H] weigh more; 0: all weigh alike"
+    )
+    weight_errors: bool = Field(
+        True, description="whether labels whose errors are all known weigh by 1/error²"
+    )
     stop_fraction: float = Field(
         0.15,
-        gt=0,
+        ge=0,
         lt=0.5,
-        description="part of the training folds that is set aside to stop training early",
+        description="part of the training folds that is set aside to stop training early; 0: "
+        "training makes all its passes",
     )
     epochs: int = Field(400, ge=1, description="most passes over the training stars")
     patience: int = Field(40, ge=1, description="passes without improvement before stopping")
+    schedule: Literal["constant", "onecycle"] = Field(
+        "constant",
+        description="learning rate; onecycle: rises to learning_rate, then falls to zero with the "
+        "last of the passes",
+    )
     batch_size: int = Field(256, ge=1, description="stars in a training step")
-    learning_rate: float = Field(0.01, gt=0, description="learning rate of Adam")
+    learning_rate: float = Field(0.01, gt=0, description="(highest) learning rate of Adam")
     seed: int = Field(0, ge=0, description="seed of folds, initial weights and shuffling")
 
 
@@ -129,6 +181,62 @@ class EvaluationSection(Section):
     """The comparison of the catalogue with the labels."""
 
     path: Path | None = Field(None, description="folder of metrics and figures")
+
+
+class ExperimentSection(Section):
+    """A comparison of predictors on the same stars and folds.
+
+    A case is this job with some options of preprocess, model or training set otherwise.
+    """
+
+    path: Path | None = Field(None, description="folder of the experiment")
+    title: str = Field("Comparison of predictors", description="title of its report")
+    reference: str | None = Field(
+        None, description="case that all others are compared with; the first if not given"
+    )
+    grid: dict[str, tuple[Any, ...]] = Field(
+        {}, description='options and their values, as "section.key" = [...]: a case each combination'
+    )
+    cases: dict[str, dict[str, Any]] = Field(
+        {}, description='further cases by name, each as {"section.key" = value, ...}'
+    )
+    blends: dict[str, tuple[str, ...]] = Field(
+        {}, description="further predictors by name: the means of what some cases predict"
+    )
+    choose_from: tuple[str, ...] = Field(
+        (),
+        description="cases and blends among which the best is chosen within the training folds, "
+        "for each fold anew",
+    )
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Return what each case has otherwise than the job, by its name."""
+        combinations = product(*self.grid.values()) if self.grid else ()
+        return {
+            ", ".join(map(str, values)): dict(zip(self.grid, values, strict=True))
+            for values in combinations
+        } | self.cases
+
+
+class SearchSection(Section):
+    """A search for the best settings, within the training folds; fold 0 is kept for the end."""
+
+    path: Path | None = Field(None, description="folder of the search")
+    method: Literal["grid", "tpe"] = Field(
+        "tpe",
+        description="grid: every combination of the listed values; tpe: Optuna's sampler, which "
+        "learns from the trials before",
+    )
+    trials: int = Field(40, ge=1, description="most trials; a grid ends when it is done")
+    prune: bool = Field(
+        True,
+        description="whether a trial ends when its first folds are not among the best half "
+        "(successive halving)",
+    )
+    seed: int = Field(0, ge=0, description="seed of the sampler")
+    space: dict[str, tuple[Any, ...]] = Field(
+        {}, description='options and the values to try, as "section.key" = [...]'
+    )
 
 
 class ClusterSection(Section):
@@ -164,6 +272,8 @@ class Job(Section):
     training: TrainingSection = TrainingSection()
     catalogue: CatalogueSection = CatalogueSection()
     evaluation: EvaluationSection = EvaluationSection()
+    experiment: ExperimentSection | None = None
+    search: SearchSection | None = None
     cluster: ClusterSection = ClusterSection()
 
     def require(self, *sections: str) -> None:
@@ -180,7 +290,7 @@ class Job(Section):
             If one of them has no path.
         """
         for name in sections:
-            if getattr(self, name).path is None:
+            if getattr(getattr(self, name), "path", None) is None:
                 raise UserError(
                     f"The job names no {name}.path; add it to the section [{name}] of the job "
                     f"file, or give --set {name}.path=…"
@@ -188,9 +298,91 @@ class Job(Section):
 
     def paths(self) -> dict[str, Path]:
         """Return the paths that are given, by section."""
-        sections = ("survey", "labels", "model", "catalogue", "evaluation")
-        paths = {name: getattr(self, name).path for name in sections}
+        paths = {
+            name: getattr(section, "path", None)
+            for name in type(self).model_fields
+            if (section := getattr(self, name)) is not None
+        }
         return {name: path for name, path in paths.items() if path is not None}
+
+    def with_settings(self, settings: dict[str, Any], where: str) -> "Job":
+        """Return this job with some options of preprocess, model or training set otherwise.
+
+        Parameters
+        ----------
+        settings : dict
+            Values by ``section.key``.
+        where : str
+            What they belong to, for messages.
+
+        Raises
+        ------
+        UserError
+            If there is no such option, its value is not valid, or it is the same for all cases.
+        """
+        content = self.model_dump(mode="json", exclude_unset=True, exclude={"experiment", "search"})
+        for name, value in settings.items():
+            section, _, key = name.partition(".")
+            if section not in ("preprocess", "model", "training") or name in _COMMON:
+                raise UserError(
+                    f"{where}: '{name}' cannot differ between cases; only options of preprocess, "
+                    f"model and training can, but for {', '.join(_COMMON)}."
+                )
+            content.setdefault(section, {})[key] = value
+        return make_job(content, where)
+
+    def cases(self) -> dict[str, "Job"]:
+        """Return the cases of the experiment by name, those of the grid first.
+
+        Raises
+        ------
+        UserError
+            If there is none, or a name or option is not valid.
+        """
+        experiment = self.experiment or ExperimentSection()
+        settings = experiment.settings()
+        if not settings:
+            raise UserError("[experiment] has no case; give it a grid or cases.")
+        cases = {
+            name: self.with_settings(changed, f"case '{name}'")
+            for name, changed in settings.items()
+        }
+        for name, case in cases.items():
+            if len(case.model.architecture) > 1:
+                raise UserError(
+                    f"case '{name}' has several architectures; give each a case, and their mean a "
+                    f"line in [experiment.blends]."
+                )
+        known = [*cases, *experiment.blends]
+        blended = list(chain.from_iterable(experiment.blends.values()))
+        chosen = [*filter(None, [experiment.reference]), *experiment.choose_from]
+        for names, among in ((blended, list(cases)), (chosen, known)):
+            for name in names:
+                if name not in among:
+                    raise UserError(
+                        f"[experiment] names '{name}', which is no case; {near(name, among)}"
+                    )
+        return cases
+
+
+    def nested_cases(self) -> set[str]:
+        """Return the cases that predictors to choose from are made of."""
+        experiment = self.experiment or ExperimentSection()
+        return set(
+            chain.from_iterable(
+                experiment.blends.get(name, (name,)) for name in experiment.choose_from
+            )
+        )
+
+
+_COMMON = ("model.path", "training.folds", "training.repeats", "training.modes", "training.seed")
+"""Options that are the same for all cases: these share their stars and folds."""
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """Say what may have been meant by a name that is not known."""
+    match = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{match[0]}'?" if match else f"there are: {', '.join(known)}."
 
 
 def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
@@ -269,9 +461,8 @@ def _sentence(error: ValidationError) -> str:
     name = ".".join(location)
     if fault["type"] == "extra_forbidden":
         known = _known_names(location[:-1])
-        near = difflib.get_close_matches(location[-1], known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}."
-        return f"unknown {'key' if len(location) > 1 else 'section'} '{name}'; {hint}"
+        kind = "key" if len(location) > 1 else "section"
+        return f"unknown {kind} '{name}'; {near(location[-1], known)}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
     return f"'{name}' = {fault['input']!r} is not valid: {message}."
 
@@ -279,5 +470,8 @@ def _sentence(error: ValidationError) -> str:
 def _known_names(location: list[str]) -> list[str]:
     if not location:
         return list(Job.model_fields)
-    section = {"simulate": SimulateSection}.get(location[0])
+    optional = {
+        "simulate": SimulateSection, "experiment": ExperimentSection, "search": SearchSection,
+    }  # fmt: skip
+    section = optional.get(location[0])
     return list((section or type(getattr(Job(), location[0]))).model_fields)

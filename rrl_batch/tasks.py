@@ -1,6 +1,6 @@
 """What runs on the workers: a function a stage, for a piece of the sky or a share of the folds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rrl_batch.storage.sky import Pixel
 from rrl_batch.survey import write as survey
 from rrl_batch.survey.read import SurveyPartition
 from rrl_batch.training.fit import FittedMember, fit_members
+from rrl_batch.training.problem import MemberId, Plan
 from rrl_batch.training.shards import Selection, labelled_only, write_shard
 
 TRAINING_MEMORY = 700_000_000
@@ -80,10 +81,12 @@ def predict_batch(
 
 
 @takes_turns
-def fit_share(folds: Sequence[int], **arguments: Any) -> list[FittedMember]:
-    """Fit the members that hold out some of the folds."""
+def fit_share(
+    share: tuple[Sequence[MemberId], Plan], on_epoch: Callable[[int], None]
+) -> list[FittedMember]:
+    """Fit some of the members of a plan."""
     require_memory(TRAINING_MEMORY, "Training a network")
-    return fit_members(folds, **arguments)
+    return fit_members(*share, on_epoch)
 
 
 def _require_memory(piece: SurveyPartition, preprocess: Preprocess) -> None:

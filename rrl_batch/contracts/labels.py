@@ -17,3 +17,9 @@ LABELS = Contract(
                "Name of the metallicity scale", nullable=False),
     ),
 )  # fmt: skip
+
+FOLD = Column("fold", pa.int32(), None, "meta.id.part",
+              "Fold of a cross-validation in which the star is held out")  # fmt: skip
+
+RIVAL = Column("rival", pa.float64(), "dex", "phys.abund.Z",
+               "Metallicity that another work predicts without having seen the label")  # fmt: skip

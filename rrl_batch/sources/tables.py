@@ -19,6 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from rrl_batch.contracts import LABELS, STARS, Contract
+from rrl_batch.contracts.labels import FOLD, RIVAL
 from rrl_batch.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ SUFFIXES = tuple(_FORMATS)
 _NULLS = ["", "null", "NULL", "NaN", "nan", "--"]
 _ROWS_PER_PIECE = 1 << 17
 _BYTES_PER_PIECE = 1 << 23
+
+_EXTRA = {"fold": FOLD, "rival": RIVAL}
 
 _PERIODS = Contract(
     "star",
@@ -170,7 +173,9 @@ def read_stars(path: Path) -> pd.DataFrame:
     return stars
 
 
-def read_labels(path: Path, scale: str | None) -> pd.DataFrame:
+def read_labels(
+    path: Path, scale: str | None, *, fold: str | None = None, rival: str | None = None
+) -> pd.DataFrame:
     """Read the metallicities of one scale.
 
     Parameters
@@ -180,12 +185,14 @@ def read_labels(path: Path, scale: str | None) -> pd.DataFrame:
     scale : str or None
         Metallicity scale to keep. Only a file that holds a single scale needs none; a file
         without the column `scale` is taken as being on this one.
+    fold, rival : str, optional
+        Columns to read as well: the fold of each star, and another work's predictions for it.
 
     Returns
     -------
     pandas.DataFrame
         `source_id`, `feh` and `feh_error` (dex, float64; NaN where unknown) and `scale`, one
-        row a star.
+        row a star; `fold` and `rival` (dex) if asked for.
 
     Raises
     ------
@@ -201,7 +208,12 @@ def read_labels(path: Path, scale: str | None) -> pd.DataFrame:
                 f"'scale', or name the scale in the option labels.scale or --scale."
             )
         table = table.append_column("scale", pa.array([scale] * table.num_rows, pa.string()))
-    labels: pd.DataFrame = LABELS.conform(table, str(path)).to_pandas()
+    contract = LABELS
+    for name, column in (("fold", fold), ("rival", rival)):
+        if column is not None:
+            contract = Contract("label", (*contract.columns, replace(_EXTRA[name], name=column)))
+    labels: pd.DataFrame = contract.conform(table, str(path)).to_pandas()
+    labels = labels.rename(columns={fold: "fold", rival: "rival"})
     labels = labels[labels["scale"] == _chosen_scale(labels["scale"], scale, path)]
     finite = np.isfinite(labels["feh"])
     if not finite.all():

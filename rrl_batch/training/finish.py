@@ -1,5 +1,6 @@
 """Put fitted members together: out-of-fold predictions, baseline, domain, errors, model card."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,21 @@ import numpy as np
 import pandas as pd
 from scipy.stats import circmean
 
+from rrl_batch.errors import RunError
 from rrl_batch.models.baseline import LinearBaseline, offset_from
-from rrl_batch.models.folder import OUT_OF_FOLD, Domain, Member, ModelCard, Preprocess
+from rrl_batch.models.folder import OUT_OF_FOLD, Domain, Member, ModelCard
 from rrl_batch.storage.commit import checksum, replacing
-from rrl_batch.training.fit import FittedMember, held_out_file, weights_file
+from rrl_batch.storage.manifest import Receipt
+from rrl_batch.training.fit import (
+    FOLDS_FILE,
+    FittedMember,
+    fold_column,
+    predictions_file,
+    weights_file,
+)
 from rrl_batch.training.metrics import scores
-from rrl_batch.training.shards import Selection
+from rrl_batch.training.problem import MemberId
+from rrl_batch.training.shards import Selection, read_table
 from rrl_batch.training.weights import density_weights
 
 ONE_SIGMA = 0.6827
@@ -25,10 +35,9 @@ DOMAIN_QUANTILES = (0.005, 0.995)
 def finish_model(
     model: Path,
     root: Path,
-    stars: pd.DataFrame,
+    receipts: list[Receipt],
     members: list[FittedMember],
     selection: Selection,
-    preprocess: dict[str, Any],
     **about: Any,
 ) -> ModelCard:
     """Write the out-of-fold predictions and the card of a model whose members are fitted.
@@ -38,40 +47,47 @@ def finish_model(
     model : pathlib.Path
         Folder of the model.
     root : pathlib.Path
-        Folder of the training set.
-    stars : pandas.DataFrame
-        Table of the training set.
+        Folder of the training set, which also holds the members' predictions.
+    receipts : list of Receipt
+        Shards of the training set.
     members : list of FittedMember
-        One a fold, in order.
+        One an architecture, repeat and fold.
     selection : Selection
         Limits of the training selection.
-    preprocess : dict
-        Settings of the light-curve preparation.
     **about
-        What the card says beyond what is found out here: `architecture`, `scale`, `synthetic`,
-        `training`, `made_from`.
+        What the card says beyond what is found out here.
 
     Returns
     -------
     ModelCard
         The card, as written.
     """
-    held_out = pd.concat(
-        [pd.read_parquet(root / held_out_file(m.fold)) for m in members], ignore_index=True
-    )
-    stars = stars.merge(held_out[["source_id", "fold", "predicted"]], on="source_id")
-    baseline, stars["baseline"] = _cross_fitted_baseline(stars, len(members))
+    stars = read_table(root, receipts).merge(pd.read_parquet(root / FOLDS_FILE), on="source_id")
+    held_out = held_out_predictions(root, [member.member for member in members])
+    own = held_out.groupby(["source_id", "architecture"])["predicted"].mean().unstack()
+    # kinds count alike, however many members each has
+    stars = stars.join(own.mean(axis=1).rename("predicted"), on="source_id")
+    stars = stars.join(own.add_prefix("predicted_"), on="source_id")
+    baseline, stars["baseline"] = _cross_fitted_baseline(stars)
     stars["weight"] = density_weights(stars["feh"], stars["feh_error"])
     with replacing(model / OUT_OF_FOLD) as partial:
         stars.sort_values("source_id", ignore_index=True).to_parquet(partial, index=False)
 
+    predictors = {"network": "predicted", "baseline": "baseline"}
+    predictors |= {name: f"predicted_{name}" for name in own}
     card = ModelCard(
         **about,
         out_of_fold=checksum(model / OUT_OF_FOLD),
-        preprocess=Preprocess(**preprocess),
         modes=selection.modes,
         members=[
-            Member(file=weights_file(m.fold), sha256=m.sha256, fold=m.fold, epochs=m.epochs)
+            Member(
+                file=weights_file(m.member),
+                sha256=m.sha256,
+                architecture=m.member.architecture,
+                repeat=m.member.repeat,
+                fold=m.member.held_out[0],
+                epochs=m.epochs,
+            )
             for m in members
         ],
         baseline=baseline,
@@ -81,19 +97,53 @@ def finish_model(
         },
         sigma=float(np.quantile((stars["predicted"] - stars["feh"]).abs(), ONE_SIGMA)),
         metrics={
-            "network": scores(stars["feh"], stars["predicted"], stars["weight"]),
-            "baseline": scores(stars["feh"], stars["baseline"], stars["weight"]),
-            "network_on_training_folds": [m.training for m in members],
-        },
+            name: scores(stars["feh"], stars[column], stars["weight"])
+            for name, column in predictors.items()
+        }
+        | {"on_training_folds": [m.training for m in members]},
     )
     card.write(model)
     return card
 
 
+def refuse_failures(members: Iterable[FittedMember]) -> None:
+    """Raise RunError if a member has come to nothing; the others are on disk by then."""
+    failed = [member for member in members if member.failure]
+    if failed:
+        names = ", ".join(f"{m.member.architecture} of fold {m.member.held_out[0]}" for m in failed)
+        raise RunError(
+            f"{len(failed)} members could not be fitted ({names}): {failed[0].failure} and train "
+            f"again."
+        )
+
+
+def held_out_predictions(folder: Path, members: Iterable[MemberId]) -> pd.DataFrame:
+    """Return what members predict for the stars that they have not seen.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Folder of the members' predictions.
+    members : iterable of MemberId
+        Which members.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `architecture`, `repeat`, `source_id`, `fold` and `predicted` (dex).
+    """
+    tables = []
+    for member in members:
+        table = pd.read_parquet(folder / predictions_file(member))
+        table = table[table["part"] == "held_out"].drop(columns="part")
+        tables.append(table.assign(architecture=member.architecture, repeat=member.repeat))
+    return pd.concat(tables, ignore_index=True)
+
+
 def _cross_fitted_baseline(
-    stars: pd.DataFrame, n_folds: int
+    stars: pd.DataFrame,
 ) -> tuple[dict[str, list[LinearBaseline]], pd.Series]:
-    """Fit the baseline per mode to all stars and to each fold's training stars.
+    """Fit the baseline per mode to all stars and to each fold's training stars, of repeat 0.
 
     Returns the relations, and for each star the value of the relation that has not seen it.
     """
@@ -101,8 +151,8 @@ def _cross_fitted_baseline(
     predicted = pd.Series(np.nan, index=stars.index)
     for mode, group in stars.groupby("best_classification"):
         relations[str(mode)] = [_fit_baseline(group)]
-        for fold in range(n_folds):
-            held_out = group["fold"] == fold
+        for fold in range(stars[fold_column(0)].max() + 1):
+            held_out = group[fold_column(0)] == fold
             relation = _fit_baseline(group[~held_out])
             relations[str(mode)].append(relation)
             rows = group.index[held_out]

@@ -1,122 +1,133 @@
-"""Fit the members of an ensemble: networks each of which never sees one of the folds."""
+"""Fit members: predictors each of which never sees some of the folds."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rrl_batch.errors import RunError
-from rrl_batch.lightcurve.sequences import Sequences
-from rrl_batch.models.folder import save_weights
-from rrl_batch.models.registry import ARCHITECTURES
+from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.registry import ARCHITECTURES, n_static
 from rrl_batch.storage.commit import replacing, write_json
-from rrl_batch.storage.manifest import Receipt
-from rrl_batch.training import sequential, vectorised
-from rrl_batch.training.folds import split_stopping_set
+from rrl_batch.training.folds import split_stopping_set, thin_out
 from rrl_batch.training.metrics import scores
-from rrl_batch.training.problem import Fit, FitSettings, Problem
+from rrl_batch.training.problem import (
+    Fit,
+    FitSettings,
+    History,
+    MemberId,
+    Plan,
+    Problem,
+    Scaling,
+)
 from rrl_batch.training.shards import TrainingSet, read_shards
 from rrl_batch.training.weights import density_weights
 
-if TYPE_CHECKING:
-    import keras
-
 FOLDS_FILE = "folds.parquet"
-_PREDICT_BATCH = 1024
 
-Trainer = Callable[
-    [Sequence[Problem], Sequences, FitSettings, Callable[[int], None]], Iterator[Fit]
-]
+Trainer = Callable[[Sequence[Problem], Inputs, FitSettings, Callable[[int], None]], Iterator[Fit]]
 
 
 @dataclass(frozen=True)
 class FittedMember:
-    """A member that is on disk, complete.
+    """A member that has been fitted, with its files on disk.
 
     Parameters
     ----------
-    fold : int
-        The fold that it has never seen.
+    member : MemberId
+        Which member.
     sha256 : str
-        Checksum of its weights.
+        Checksum of its weights; empty if they are not kept.
     epochs : int
         Passes up to the weights that were kept.
-    epochs_run : int
-        Passes in all, those without improvement included.
+    n_training : int
+        Stars that it has learnt from.
+    n_parameters : int or None
+        Numbers that were fitted, where these can be counted.
+    seconds : float
+        Processor time of the fit, with the compilation that other members then profit from.
     training : dict
-        Scores on the stars that it was trained on.
+        Scores on them and on the stars that ended its training.
+    history : History
+        Losses of all passes.
+    failure : str
+        Why there is nothing to predict with, if the loss has diverged; else empty.
     fingerprint : str
         Fingerprint of everything that it was made from.
     """
 
-    fold: int
+    member: MemberId
     sha256: str
     epochs: int
-    epochs_run: int
+    n_training: int
+    n_parameters: int | None
+    seconds: float
     training: dict[str, Any]
+    history: History
+    failure: str
     fingerprint: str
 
+    @property
+    def epochs_run(self) -> int:
+        """Passes in all, those without improvement included."""
+        return max(self.epochs, len(self.history.training))
 
-def weights_file(fold: int | str) -> str:
+    @classmethod
+    def read(cls, path: Path) -> "FittedMember":
+        """Read what `write` has written."""
+        content = json.loads(path.read_text())
+        member = content.pop("member")
+        member["held_out"] = tuple(member["held_out"])
+        history = History(*content.pop("history"))
+        return cls(member=MemberId(**member), history=history, **content)
+
+    def write(self, path: Path) -> None:
+        """Write it, when all other files of the member are there."""
+        write_json(path, asdict(self))
+
+
+def weights_file(member: MemberId) -> str:
     """Return the name of a member's weights in the model's folder."""
-    return f"member_{fold}.weights.h5"
+    network = ARCHITECTURES[member.architecture].is_network
+    return f"{member.name}.weights.h5" if network else f"{member.name}.npz"
 
 
-def held_out_file(fold: int) -> str:
-    """Return the name of a member's predictions for its fold in the training set's folder."""
-    return f"held_out_{fold}.parquet"
+def predictions_file(member: MemberId) -> str:
+    """Return the name of a member's predictions for all stars, in the folder of its record."""
+    return f"{member.name}.parquet"
 
 
 def fit_members(
-    folds: Sequence[int],
-    root: Path,
-    model: Path,
-    receipts: list[Receipt],
-    settings: FitSettings,
-    fingerprint: str,
-    on_epoch: Callable[[int], None] | None = None,
+    members: Sequence[MemberId], plan: Plan, on_epoch: Callable[[int], None] | None = None
 ) -> list[FittedMember]:
-    """Fit the members of some folds and predict each fold with its member.
+    """Fit some members and predict all stars with each.
 
-    The weights of the stars, the scaling of the labels and the stopping set come from the
-    training folds alone; the held-out fold is read only to be predicted. A member that is there
-    already is not fitted again.
+    The weights of the stars, all scaling and the stopping set come from the training folds alone;
+    held-out folds are read only to be predicted. A member that is there already is not fitted
+    again.
 
     Parameters
     ----------
-    folds : sequence of int
-        The folds to hold out, one a member.
-    root : pathlib.Path
-        Folder of the training set.
-    model : pathlib.Path
-        Folder of the model, which gets the weights.
-    receipts : list of Receipt
-        Shards of the training set.
-    settings : FitSettings
-        How to fit.
-    fingerprint : str
-        Fingerprint of everything that the model is made from.
+    members : sequence of MemberId
+        Which to fit, all of one architecture.
+    plan : Plan
+        What they learn from, how, and where the results go.
     on_epoch : callable, optional
         Told how many epochs have ended so far, those of all members added up.
 
     Returns
     -------
     list of FittedMember
-        In the order of the folds.
-
-    Raises
-    ------
-    RunError
-        If members have diverged; the others are on disk by then.
+        In the order of the members.
     """
-    found = (_finished(fold, root, model, fingerprint) for fold in folds)
-    members = {member.fold: member for member in found if member}
-    epochs = sum(member.epochs_run for member in members.values())
+    found = (_finished(member, plan) for member in members)
+    fitted = {member.member: member for member in found if member}
+    epochs = sum(member.epochs_run for member in fitted.values())
 
     def count(passes: int) -> None:
         nonlocal epochs
@@ -124,110 +135,149 @@ def fit_members(
         if on_epoch is not None:
             on_epoch(epochs)
 
-    missing = [fold for fold in folds if fold not in members]
+    missing = [member for member in members if member not in fitted]
     if missing:
-        stars = _read_stars(root, receipts)
-        problems = [_problem(fold, stars.table, settings) for fold in missing]
-        diverged = []
-        for fit in trainer(settings.architecture)(problems, stars.sequences, settings, count):
-            if fit.network is None:
-                diverged.append(fit.problem.fold)
-            else:
-                member = _keep(fit, fit.network, stars, root, model, fingerprint)
-                members[member.fold] = member
-        if diverged:
-            raise RunError(
-                f"The loss of {len(diverged)} of {len(folds)} members (folds "
-                f"{', '.join(map(str, diverged))}) is no longer a finite number; set "
-                f"training.learning_rate below {settings.learning_rate:g} and train again."
-            )
-    return [members[fold] for fold in folds]
+        stars = read_stars(plan)
+        problems = [_problem(member, stars, plan.settings) for member in missing]
+        fits = trainer(missing[0].architecture)(problems, stars.inputs, plan.settings, count)
+        start = time.process_time()
+        for fit in fits:
+            seconds = time.process_time() - start
+            fitted[fit.problem.member] = _keep(fit, stars, plan, seconds)
+            start = time.process_time()
+    return [fitted[member] for member in members]
+
+
+def most_epochs(member: MemberId, plan: Plan) -> int:
+    """Return how many passes a member makes at most."""
+    return plan.settings.epochs if ARCHITECTURES[member.architecture].is_network else 1
 
 
 def trainer(architecture: str) -> Trainer:
     """Return what fits members of an architecture fastest, with Keras's backend and here."""
+    kind = ARCHITECTURES[architecture]
+    if not kind.is_network:
+        from rrl_batch.training import regression
+
+        return regression.fit
     import keras
+
+    from rrl_batch.training import sequential, vectorised
 
     if keras.config.backend() != "jax":
         return sequential.fit
     import jax
 
     # on a CPU, XLA does without its fast convolutions inside the loop over the batches
-    recurrent = ARCHITECTURES[architecture].fused
+    without = kind.engine == "fused" or kind.takes == "shape"
     on_cpu = jax.default_backend() == "cpu"
-    return sequential.fit if on_cpu and not recurrent else vectorised.fit
+    return sequential.fit if on_cpu and not without else vectorised.fit
 
 
-def _finished(fold: int, root: Path, model: Path, fingerprint: str) -> FittedMember | None:
+def _finished(member: MemberId, plan: Plan) -> FittedMember | None:
     """Return a member that was fitted from the same things before, if any."""
     try:
-        member = FittedMember(**json.loads((root / f"member_{fold}.json").read_text()))
-    except (OSError, ValueError, TypeError):
+        fitted = FittedMember.read(plan.out / f"{member.name}.json")
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    there = (model / weights_file(fold)).exists() and (root / held_out_file(fold)).exists()
-    return member if there and member.fingerprint == fingerprint else None
+    files = [plan.out / predictions_file(member)]
+    if plan.keep and not fitted.failure:
+        files.append(plan.keep / weights_file(member))
+    there = all(file.exists() for file in files)
+    return fitted if there and fitted.fingerprint == plan.fingerprint else None
 
 
-def _read_stars(root: Path, receipts: list[Receipt]) -> TrainingSet:
-    """Read a training set, with the fold of each star in its table."""
-    stars = read_shards(root, receipts)
-    folds = pd.read_parquet(root / FOLDS_FILE)
-    return TrainingSet(stars.table.merge(folds, "left", "source_id"), stars.sequences)
+def read_stars(plan: Plan) -> TrainingSet:
+    """Read the stars that have a fold, with their folds in the table."""
+    stars = read_shards(plan.root, plan.receipts)
+    folds = pd.read_parquet(plan.root / FOLDS_FILE).set_index("source_id")
+    rows = stars.table["source_id"].isin(folds.index).to_numpy()
+    table = stars.table[rows].join(folds, on="source_id").reset_index(drop=True)
+    return TrainingSet(table, Inputs(*(array[rows] for array in stars.inputs)))
 
 
-def _seen(stars: pd.DataFrame, fold: int) -> NDArray[np.int64]:
-    """Return the rows of the stars that the member of a fold may see."""
-    return np.flatnonzero(stars["fold"] != fold)
+def fold_column(repeat: int) -> str:
+    """Return the column of the folds' table that holds the folds of a repeat."""
+    return f"fold_{repeat}"
 
 
-def _problem(fold: int, stars: pd.DataFrame, settings: FitSettings) -> Problem:
-    """Return what the member of a fold learns from."""
-    feh = stars["feh"].to_numpy(np.float64)
-    error = stars["feh_error"].to_numpy(np.float64, na_value=np.nan)
-    seen, seed = _seen(stars, fold), settings.seed + fold
+def _seen(stars: pd.DataFrame, member: MemberId) -> NDArray[np.int64]:
+    """Return the rows of the stars that a member may see."""
+    return np.flatnonzero(~stars[fold_column(member.repeat)].isin(member.held_out))
+
+
+def _problem(member: MemberId, stars: TrainingSet, settings: FitSettings) -> Problem:
+    """Return what a member learns from."""
+    table = stars.table
+    feh = table["feh"].to_numpy(np.float64)
+    error = table["feh_error"].to_numpy(np.float64, na_value=np.nan)
+    if not settings.weight_errors:
+        error = np.full_like(error, np.nan)
+    seed = member.seed(settings.seed)
+    seen = _seen(table, member)
+    seen = seen[thin_out(feh[seen], settings.fraction, seed)]
     training, stopping = (
         seen[rows] for rows in split_stopping_set(feh[seen], settings.stop_fraction, seed)
     )
-    mean, scale = float(feh[training].mean()), max(float(feh[training].std()), 1e-6)
+    n_inputs = n_static(member.architecture, settings.static)
+    shape = stars.inputs.shape[training, :n_inputs].astype(np.float64)
+    scaling = Scaling(
+        shape.mean(axis=0),
+        _positive(shape.std(axis=0)),
+        float(feh[training].mean()),
+        float(_positive(feh[training].std())),
+    )
     target, weights = np.full((2, len(feh)), np.nan, np.float32)
     for rows in (training, stopping):
-        target[rows] = (feh[rows] - mean) / scale
-        weights[rows] = density_weights(feh[rows], error[rows])
-    return Problem(fold, seed, training, stopping, target, weights, mean, scale)
+        target[rows] = (feh[rows] - scaling.feh_mean) / scaling.feh_scale
+        weights[rows] = density_weights(
+            feh[rows], error[rows], settings.weights, settings.weight_strength
+        )
+    return Problem(member, seed, training, stopping, target, weights, scaling)
 
 
-def _keep(
-    fit: Fit,
-    network: "keras.Model",
-    stars: TrainingSet,
-    root: Path,
-    model: Path,
-    fingerprint: str,
-) -> FittedMember:
-    """Write a member's predictions of its fold and its weights, and last that it is complete."""
-    fold = fit.problem.fold
-    _undo_scaling(network, fit.problem)
-    predicted = network.predict(stars.sequences, batch_size=_PREDICT_BATCH, verbose=0)[:, 0]
-    table = stars.table.assign(predicted=predicted.astype(np.float64))
-    held_out = table["fold"] == fold
-    seen = table[~held_out]
+def _positive(scale: Any) -> Any:
+    return np.where(scale > 0, scale, 1.0)
+
+
+def _keep(fit: Fit, stars: TrainingSet, plan: Plan, seconds: float) -> FittedMember:
+    """Write a member's predictions and, if wanted, its weights, and last that it is complete."""
+    problem, predictor = fit.problem, fit.predictor
+    member = problem.member
+    table = stars.table
+    predicted = np.full(len(table), np.nan)
+    failure, sha256 = "", ""
+    if predictor is None:
+        failure = (
+            f"the loss is no longer a finite number; set training.learning_rate below "
+            f"{plan.settings.learning_rate:g}"
+        )
+    else:
+        predicted = predictor.predict(stars.inputs)
+        if plan.keep:
+            sha256 = predictor.write(plan.keep / weights_file(member))
+    part = np.full(len(table), "unused", object)
+    part[problem.training], part[problem.stopping] = "training", "stopping"
+    fold = table[fold_column(member.repeat)]
+    part[fold.isin(member.held_out)] = "held_out"
+    with replacing(plan.out / predictions_file(member)) as partial:
+        pd.DataFrame(
+            {"source_id": table["source_id"], "fold": fold, "part": part, "predicted": predicted}
+        ).to_parquet(partial, index=False)
+    learnt = np.concatenate([problem.training, problem.stopping])
+    seen = table.iloc[learnt]
     weights = density_weights(seen["feh"], seen["feh_error"])
-    with replacing(root / held_out_file(fold)) as partial:
-        columns = ["source_id", "fold", "feh", "feh_error", "predicted"]
-        table.loc[held_out, columns].to_parquet(partial, index=False)
-    member = FittedMember(
-        fold,
-        save_weights(network, model / weights_file(fold)),
+    fitted = FittedMember(
+        member,
+        sha256,
         fit.epochs,
-        fit.epochs_run,
-        scores(seen["feh"], seen["predicted"], weights),
-        fingerprint,
+        len(problem.training),
+        predictor.n_parameters if predictor else None,
+        seconds,
+        scores(seen["feh"], predicted[learnt], weights),
+        History(*([loss for loss in part if np.isfinite(loss)] for part in fit.history)),
+        failure,
+        plan.fingerprint,
     )
-    write_json(root / f"member_{fold}.json", asdict(member))
-    return member
-
-
-def _undo_scaling(network: "keras.Model", problem: Problem) -> None:
-    """Put the labels' scaling into the last layer, so that the network gives dex."""
-    kernel, bias = network.layers[-1].get_weights()
-    network.layers[-1].set_weights([kernel * problem.scale, bias * problem.scale + problem.mean])
+    fitted.write(plan.out / f"{member.name}.json")
+    return fitted

@@ -55,7 +55,7 @@ def split_stopping_set(
     feh : (n_stars,) float64
         Metallicities of the training folds' stars, in dex.
     fraction : float
-        Part of them to set aside.
+        Part of them to set aside; none if 0.
     seed : int
         Seed of the shuffling.
 
@@ -64,6 +64,8 @@ def split_stopping_set(
     training, stopping : (n,) int64
         Row numbers of the two sets.
     """
+    if fraction == 0:
+        return np.arange(len(feh)), np.arange(0)
     stopping_size = max(1, round(fraction * len(feh)))
     # a stratum can be split if it has two stars, and the smaller set has a place for each stratum
     strata = _strata(feh, max(2, -(-len(feh) // stopping_size)))
@@ -71,6 +73,28 @@ def split_stopping_set(
         np.arange(len(feh)), test_size=stopping_size, random_state=seed, stratify=strata
     )
     return training, stopping
+
+
+def thin_out(feh: NDArray[np.float64], fraction: float, seed: int) -> NDArray[np.int64]:
+    """Keep a part of the stars, with the same distribution of [Fe/H], for a learning curve.
+
+    Parameters
+    ----------
+    feh : (n_stars,) float64
+        Metallicities, in dex.
+    fraction : float
+        Part of the stars to keep.
+    seed : int
+        Seed of the choice.
+
+    Returns
+    -------
+    (n,) int64
+        Row numbers of the stars that are kept.
+    """
+    if fraction == 1:
+        return np.arange(len(feh))
+    return np.sort(split_stopping_set(feh, fraction, seed)[1])
 
 
 def _strata(feh: NDArray[np.float64], smallest: int) -> NDArray[np.int64]:

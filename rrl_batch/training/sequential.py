@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from rrl_batch.lightcurve.sequences import Sequences
-from rrl_batch.models.registry import build
-from rrl_batch.training.problem import Fit, FitSettings, Problem
+from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.registry import arrays_for
+from rrl_batch.training.network import Network, fresh, optimizer
+from rrl_batch.training.problem import Fit, FitSettings, History, Problem
 
 
 def fit(
     problems: Sequence[Problem],
-    sequences: Sequences,
+    inputs: Inputs,
     settings: FitSettings,
     on_passes: Callable[[int], None],
 ) -> Iterator[Fit]:
@@ -21,55 +22,61 @@ def fit(
     ----------
     problems : sequence of Problem
         One a member.
-    sequences : (n_stars, n_points, 2) float32
-        Curves of all stars.
+    inputs : Inputs
+        Of all stars.
     settings : FitSettings
         How to fit.
     on_passes : callable
         Told how many passes of members have ended, whenever some have.
     """
     for problem in problems:
-        yield _fit(problem, sequences, settings, on_passes)
+        yield _fit(problem, inputs, settings, on_passes)
 
 
 def _fit(
     problem: Problem,
-    sequences: Sequences,
+    inputs: Inputs,
     settings: FitSettings,
     on_passes: Callable[[int], None],
 ) -> Fit:
     import keras
 
     keras.utils.set_random_seed(problem.seed)  # of the shuffling
-    network = build(
-        settings.architecture, sequences.shape[1], masked=settings.masked, seed=problem.seed
-    )
-    network.compile(keras.optimizers.Adam(settings.learning_rate), loss="mse")
+    n_points = inputs.sequences.shape[1]
+    network = fresh(problem.member.architecture, n_points, settings, problem.seed)
+    network.compile(optimizer(settings, len(problem.training)), loss="mse")
+    stops = len(problem.stopping) > 0
 
     def end_pass(_: int, logs: dict[str, float]) -> None:
         on_passes(1)
-        if not np.isfinite(logs["val_loss"]):
+        if not np.isfinite(logs["val_loss" if stops else "loss"]):
             network.stop_training = True
 
-    stopper = keras.callbacks.EarlyStopping(
-        "val_loss", patience=settings.patience, restore_best_weights=True
-    )
-    training, stopping = (
-        (sequences[rows], problem.target[rows], problem.weights[rows])
-        for rows in (problem.training, problem.stopping)
-    )
-    curves, target, weights = training
-    history = network.fit(
+    def stars(rows: np.ndarray) -> tuple[object, ...]:
+        some = Inputs(*(array[rows] for array in problem.scaled(inputs)))
+        return arrays_for(network, some), problem.target[rows], problem.weights[rows]
+
+    callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=end_pass)]
+    if stops:
+        patience = settings.patience
+        stopper = keras.callbacks.EarlyStopping("val_loss", 0, patience, restore_best_weights=True)
+        callbacks.insert(0, stopper)
+    curves, target, weights = stars(problem.training)
+    log = network.fit(
         curves,
         target,
         sample_weight=weights,
-        validation_data=stopping,
+        validation_data=stars(problem.stopping) if stops else None,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
-        callbacks=[stopper, keras.callbacks.LambdaCallback(on_epoch_end=end_pass)],
+        callbacks=callbacks,
         verbose=0,
-    )
-    finite = np.isfinite(history.history["val_loss"][-1])
+    ).history
+    history = History(log["loss"], log.get("val_loss", []))
+    finite = np.isfinite(history.stopping[-1] if stops else history.training[-1])
     return Fit(
-        problem, network if finite else None, int(stopper.best_epoch) + 1, len(history.epoch)
+        problem,
+        Network.of(network, problem) if finite else None,
+        int(stopper.best_epoch) + 1 if stops else len(history.training),
+        history,
     )

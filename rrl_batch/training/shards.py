@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
-from rrl_batch.lightcurve.sequences import Sequences
 from rrl_batch.storage.manifest import Receipt, commit, finished
 
 LABELS_FILE = "labels.parquet"
@@ -126,16 +126,18 @@ def write_shard(
         counts["poor_curve"] += int((labelled & good_mode & ~good_curve).sum())
         counts["uncertain_label"] += int((labelled & good_mode & good_curve & ~selected).sum())
         rows = np.flatnonzero(selected)
-        pieces.append(_to_arrow(table.iloc[rows], prepared.sequences[rows]))
+        inputs = Inputs(*(array[rows] for array in prepared.inputs))
+        pieces.append(_to_arrow(table.iloc[rows], inputs))
     return commit(root, path, pa.concat_tables(pieces), fingerprint, counts)
 
 
-def _to_arrow(table: pd.DataFrame, sequences: Sequences) -> pa.Table:
-    width = sequences.shape[1] * sequences.shape[2]
-    flat = pa.array(np.ascontiguousarray(sequences).ravel())
-    return pa.Table.from_pandas(table[_COLUMNS], preserve_index=False).append_column(
-        "sequence", pa.FixedSizeListArray.from_arrays(flat, width)
-    )
+def _to_arrow(table: pd.DataFrame, inputs: Inputs) -> pa.Table:
+    arrow = pa.Table.from_pandas(table[_COLUMNS], preserve_index=False)
+    for name, array in inputs._asdict().items():
+        flat = pa.array(np.ascontiguousarray(array).ravel())
+        width = int(np.prod(array.shape[1:]))
+        arrow = arrow.append_column(name, pa.FixedSizeListArray.from_arrays(flat, width))
+    return arrow
 
 
 @dataclass(frozen=True)
@@ -146,16 +148,16 @@ class TrainingSet:
     ----------
     table : pandas.DataFrame
         One row a star: identifier, measured shape, label.
-    sequences : (n_stars, n_points, 2) float32 ndarray
-        Input of the network; empty where only the table was asked for.
+    inputs : Inputs
+        What predictors get.
     """
 
     table: pd.DataFrame
-    sequences: Sequences
+    inputs: Inputs
 
 
-def read_shards(root: Path, receipts: list[Receipt], *, sequences: bool = True) -> TrainingSet:
-    """Read a training set, or its table alone.
+def read_table(root: Path, receipts: list[Receipt]) -> pd.DataFrame:
+    """Read the table of a training set: identifier, measured shape, label.
 
     Parameters
     ----------
@@ -163,13 +165,30 @@ def read_shards(root: Path, receipts: list[Receipt], *, sequences: bool = True) 
         Folder of the training set.
     receipts : list of Receipt
         Its shards.
-    sequences : bool
-        Whether the sequences are wanted too.
     """
-    columns: Any = None if sequences else _COLUMNS
-    table = pa.concat_tables(pq.read_table(root / r.path, columns=columns) for r in receipts)
-    curves: NDArray[np.float32] = np.empty((0, 0, 2), np.float32)
-    if sequences:
-        column = table.column("sequence").combine_chunks()
-        curves = column.flatten().to_numpy().reshape(table.num_rows, -1, 2)
-    return TrainingSet(table.select(_COLUMNS).to_pandas(), curves)
+    return _read(root, receipts, _COLUMNS).to_pandas()
+
+
+def read_shards(root: Path, receipts: list[Receipt]) -> TrainingSet:
+    """Read a training set.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the training set.
+    receipts : list of Receipt
+        Its shards.
+    """
+    table = _read(root, receipts, None)
+    sequences, shape = (_to_numpy(table.column(name)) for name in Inputs._fields)
+    inputs = Inputs(sequences.reshape(table.num_rows, -1, 2), shape)
+    return TrainingSet(table.select(_COLUMNS).to_pandas(), inputs)
+
+
+def _read(root: Path, receipts: list[Receipt], columns: list[str] | None) -> pa.Table:
+    return pa.concat_tables(pq.read_table(root / r.path, columns=columns) for r in receipts)
+
+
+def _to_numpy(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    flat: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy()
+    return flat.reshape(len(column), -1)

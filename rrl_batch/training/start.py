@@ -1,6 +1,8 @@
-"""Before training: labels where the tasks find them, and a fold for every training star."""
+"""Before training: labels where the tasks find them, and folds for every training star."""
 
 import logging
+from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -9,70 +11,133 @@ import pandas as pd
 from rrl_batch.errors import UserError
 from rrl_batch.storage.commit import replacing
 from rrl_batch.storage.manifest import Receipt
-from rrl_batch.training.fit import FOLDS_FILE
+from rrl_batch.training.fit import FOLDS_FILE, fold_column
 from rrl_batch.training.folds import assign_folds
-from rrl_batch.training.shards import LABELS_FILE, read_shards
+from rrl_batch.training.metrics import FEH_EDGES
+from rrl_batch.training.shards import LABELS_FILE, read_table
 
 log = logging.getLogger(__name__)
 
 
 def store_labels(root: Path, labels: pd.DataFrame) -> None:
-    """Put the labels into the folder of the training set."""
+    """Put the labels into the folder of a training set."""
     with replacing(root / LABELS_FILE) as partial:
         labels[["source_id", "feh", "feh_error"]].to_parquet(partial, index=False)
 
 
-def assign_training_folds(
-    root: Path, receipts: list[Receipt], n_labels: int, n_folds: int, seed: int
-) -> dict[str, int]:
-    """Give every star of the training set a fold, in the folder of the training set.
+def count_stars(receipts: list[Receipt], n_labels: int) -> dict[str, int]:
+    """Count what has become of the labels in a training set.
 
     Parameters
     ----------
-    root : pathlib.Path
-        Folder of the training set.
     receipts : list of Receipt
         Its shards.
     n_labels : int
         Number of labels that were asked for.
-    n_folds : int
-        Number of folds.
-    seed : int
-        Seed of the shuffling.
 
     Returns
     -------
     dict of str to int
-        Stars counted: `labels`, `not_in_survey`, `other_mode`, `poor_curve`, `uncertain_label`
-        and, what remains, `trained_on`.
+        Stars: `labels`, `not_in_survey`, `other_mode`, `poor_curve`, `uncertain_label` and, what
+        remains, `trained_on`.
 
     Raises
     ------
     UserError
-        If no label is of a star in the survey, too few stars remain, or all labels are alike.
+        If no label is of a star in the survey.
     """
     found = {key: sum(r.counts[key] for r in receipts) for key in receipts[0].counts}
     labelled = found.pop("labelled")
-    stars = read_shards(root, receipts, sequences=False).table
-    counts = {"labels": n_labels, "not_in_survey": n_labels - labelled, **found}
-    counts["trained_on"] = len(stars)
     if labelled == 0:
         raise UserError(
             f"None of the {n_labels} labels is of a star in the survey; give labels and survey "
             f"with the identifiers ('source_id') of the same data release."
         )
-    if counts["not_in_survey"]:
-        log.warning("%d labels are of stars that are not in the survey.", counts["not_in_survey"])
-    try:
-        folds = assign_folds(stars["feh"].to_numpy(np.float64), n_folds, seed)
-    except UserError as error:
-        left_out = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in counts.items())
-        raise UserError(f"{error} Of the labels: {left_out}.") from None
-    if np.ptp(stars["feh"]) == 0:
-        raise UserError(
-            f"All {len(stars)} training stars have the same label, {stars['feh'].iloc[0]} dex; "
-            f"there is nothing to learn from them: give labels that differ."
+    counts = {"labels": n_labels, "not_in_survey": n_labels - labelled, **found}
+    return counts | {"trained_on": sum(receipt.rows for receipt in receipts)}
+
+
+def assign_training_folds(
+    sets: Mapping[Path, list[Receipt]], labels: pd.DataFrame, n_folds: int, repeats: int, seed: int
+) -> int:
+    """Divide the stars that are in all of some training sets into folds, the same in each.
+
+    Parameters
+    ----------
+    sets : mapping of pathlib.Path to list of Receipt
+        Folders of the training sets, and their shards.
+    labels : pandas.DataFrame
+        The labels. With a column `fold` the folds are given, else they are drawn, stratified on
+        [Fe/H].
+    n_folds : int
+        Number of folds to draw.
+    repeats : int
+        How often to divide; divisions that are given are the same each time.
+    seed : int
+        Seed of the shuffling.
+
+    Returns
+    -------
+    int
+        Number of folds.
+
+    Raises
+    ------
+    UserError
+        If no label is of a star in the survey, too few stars remain, all labels are alike, or
+        folds that are given do not divide the stars.
+    """
+    counts = [count_stars(receipts, len(labels)) for receipts in sets.values()]
+    if counts[0]["not_in_survey"]:
+        log.warning(
+            "%d labels are of stars that are not in the survey.", counts[0]["not_in_survey"]
         )
-    with replacing(root / FOLDS_FILE) as partial:
-        stars[["source_id"]].assign(fold=folds).to_parquet(partial, index=False)
-    return counts
+    tables = (read_table(root, receipts)[["source_id", "feh"]] for root, receipts in sets.items())
+    stars = reduce(lambda some, others: some.merge(others[["source_id"]], on="source_id"), tables)
+    feh = stars["feh"].to_numpy(np.float64)
+    try:
+        if "fold" in labels:
+            folds = [_given_folds(stars, labels)] * repeats
+        else:
+            folds = [assign_folds(feh, n_folds, seed + repeat) for repeat in range(repeats)]
+    except UserError as error:
+        left_out = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in counts[0].items())
+        raise UserError(f"{error} Of the labels: {left_out}.") from None
+    if np.ptp(feh) == 0:
+        raise UserError(
+            f"All {len(stars)} training stars have the same label, {feh[0]} dex; there is nothing "
+            f"to learn from them: give labels that differ."
+        )
+    for division in folds[: 1 if "fold" in labels else None]:
+        _warn_of_missing_tails(feh, division)
+    table = stars[["source_id"]].assign(**{fold_column(i): f for i, f in enumerate(folds)})
+    for root in sets:
+        with replacing(root / FOLDS_FILE) as partial:
+            table.to_parquet(partial, index=False)
+    return int(folds[0].max()) + 1
+
+
+def _given_folds(stars: pd.DataFrame, labels: pd.DataFrame) -> np.ndarray:
+    """Return the folds that labels come with, numbered from 0."""
+    given = stars[["source_id"]].merge(labels[["source_id", "fold"]], "left", "source_id")["fold"]
+    if given.isna().any():
+        star = stars["source_id"][given.isna().to_numpy()].iloc[0]
+        raise UserError(f"Star {star} has a label but no fold; give each labelled star a fold.")
+    folds = np.unique(given, return_inverse=True)[1].astype(np.int32)
+    if folds.max(initial=0) == 0 or np.bincount(folds).min() < 2:
+        raise UserError("Folds that are given must be two or more, of two stars or more each.")
+    return folds
+
+
+def _warn_of_missing_tails(feh: np.ndarray, folds: np.ndarray) -> None:
+    """Say which folds have no star in a bin of [Fe/H] in which the others have."""
+    counts = pd.crosstab(folds, np.digitize(feh, FEH_EDGES))
+    for side, edge in ((0, FEH_EDGES[0]), (len(FEH_EDGES), FEH_EDGES[-1])):
+        if side in counts and (counts[side] == 0).any():
+            log.warning(
+                "Folds %s have no star with [Fe/H] %s %g: what they say of that tail is nothing; "
+                "use fewer folds, or draw them.",
+                ", ".join(map(str, counts.index[counts[side] == 0])),
+                ">" if side else "<",
+                edge,
+            )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rrl_batch.lightcurve.sequences import Sequences
-from rrl_batch.models.registry import build
-from rrl_batch.training.problem import Fit, FitSettings, Problem
+from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.registry import arrays_for
+from rrl_batch.training.network import Network, fresh, optimizer
+from rrl_batch.training.problem import Fit, FitSettings, History, Problem
 
 if TYPE_CHECKING:
     import jax
@@ -36,9 +37,10 @@ class _Best(NamedTuple):
     epoch: "jax.Array"
 
 
-class _Labels(NamedTuple):
-    """Targets and weights of all stars, as one member has them."""
+class _Stars(NamedTuple):
+    """What a member has of all stars that the others do not share: its own scaling."""
 
+    shape: Any
     target: Any
     weights: Any
 
@@ -59,7 +61,7 @@ class _Batches(NamedTuple):
 
 def fit(
     problems: Sequence[Problem],
-    sequences: Sequences,
+    inputs: Inputs,
     settings: FitSettings,
     on_passes: Callable[[int], None],
 ) -> Iterator[Fit]:
@@ -71,15 +73,15 @@ def fit(
     Parameters
     ----------
     problems : sequence of Problem
-        One a member.
-    sequences : (n_stars, n_points, 2) float32
-        Curves of all stars.
+        One a member, all of one architecture.
+    inputs : Inputs
+        Of all stars.
     settings : FitSettings
         How to fit.
     on_passes : callable
         Told how many passes of members have ended, whenever some have.
     """
-    program = _Program(problems, sequences, settings)
+    program = _Program(problems, inputs, settings)
     together = _members_together(len(problems))
     for first in range(0, len(problems), together):
         yield from program.fit(problems[first : first + together], on_passes)
@@ -102,24 +104,26 @@ class _Program:
     ----------
     problems : sequence of Problem
         All that it is for: batches are as many as the largest needs.
-    sequences : (n_stars, n_points, 2) float32
-        Curves of all stars.
+    inputs : Inputs
+        Of all stars.
     settings : FitSettings
         How to fit.
     """
 
     def __init__(
-        self, problems: Sequence[Problem], sequences: Sequences, settings: FitSettings
+        self, problems: Sequence[Problem], inputs: Inputs, settings: FitSettings
     ) -> None:
         import jax
-        import keras
 
         self._settings = settings
-        self._network = self._build(seed=0, n_points=sequences.shape[1])
-        self._optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self._architecture = problems[0].member.architecture
+        self._inputs = inputs
+        self._curves = jax.numpy.asarray(inputs.sequences)
+        self._network = self._build(seed=0)
+        longest = max(len(p.training) for p in problems)
+        self._optimizer = optimizer(settings, longest)
         self._optimizer.build(self._network.trainable_variables)
-        self._curves = jax.numpy.asarray(sequences)
-        self._n_training = self._batches_for(max(len(p.training) for p in problems))
+        self._n_training = self._batches_for(longest)
         self._n_stopping = self._batches_for(max(len(p.stopping) for p in problems))
         self._pass = jax.jit(jax.vmap(self._pass_of_one, in_axes=(0, 0, 0, 0, 0, None, None)))
 
@@ -128,10 +132,13 @@ class _Program:
         state = _stack([self._start(problem.seed) for problem in problems])
         infinity = np.full(len(problems), np.inf, np.float32)
         best = _Best(state, infinity, np.zeros(len(problems), np.int32))
-        labels = _stack([_Labels(problem.target, problem.weights) for problem in problems])
+        stars = _stack(
+            [_Stars(p.scaled(self._inputs).shape, p.target, p.weights) for p in problems]
+        )
         stopping = _stack([self._batches(p.stopping, self._n_stopping) for p in problems])
         generators = [np.random.default_rng(problem.seed) for problem in problems]
         running = np.ones(len(problems), bool)
+        losses = []
         for epoch in range(1, self._settings.epochs + 1):
             training = _stack(
                 [
@@ -141,16 +148,21 @@ class _Program:
             )
             training = training._replace(counts=training.counts * running[:, None])
             state, best, loss = self._pass(
-                state, best, labels, training, stopping, self._curves, epoch
+                state, best, stars, training, stopping, self._curves, epoch
             )
-            finite, best_epoch = np.isfinite(loss), np.asarray(best.epoch)
+            losses.append(np.asarray(loss))  # of training and, if there are any, stopping stars
+            finite, best_epoch = np.isfinite(losses[-1]).all(axis=1), np.asarray(best.epoch)
             on_passes(int(running.sum()))
             patient = epoch - best_epoch < self._settings.patience
             ended = running & ~(finite & patient & (epoch < self._settings.epochs))
             running &= ~ended
             for i in np.flatnonzero(ended).tolist():
-                network = self._filled(best.state, i) if finite[i] else None
-                yield Fit(problems[i], network, int(best_epoch[i]), epoch)
+                network = self._filled(best.state, i, problems[i]) if finite[i] else None
+                history = np.array([loss[i] for loss in losses]).T.tolist()
+                stopping_loss = history[1] if len(history) > 1 else []
+                yield Fit(
+                    problems[i], network, int(best_epoch[i]), History(history[0], stopping_loss)
+                )
             if not running.any():
                 return
 
@@ -158,66 +170,72 @@ class _Program:
         self,
         state: _State,
         best: _Best,
-        labels: _Labels,
+        stars: _Stars,
         training: _Batches,
         stopping: _Batches,
         curves: "jax.Array",
         epoch: "jax.Array",
     ) -> "tuple[_State, _Best, jax.Array]":
-        """Take a member through its batches; return it, its best, and the stopping stars' loss."""
+        """Take a member through its batches; return it, its best, and the losses of the pass."""
+        import jax
+        from jax import numpy as jnp
+
+        def step(state: _State, batch: _Batches) -> "tuple[_State, jax.Array]":
+            return self._step(state, batch, stars, curves)
+
+        def look(_: None, batch: _Batches) -> "tuple[None, jax.Array]":
+            loss, _ = self._loss(state.trainable, state.other, batch, stars, curves, False)
+            return None, loss
+
+        state, of_steps = jax.lax.scan(step, state, training)
+        loss = jnp.average(of_steps, weights=training.counts)[None]
+        if self._n_stopping == 0:
+            return state, _Best(state, loss[0], epoch), loss
+        _, of_looks = jax.lax.scan(look, None, stopping)
+        stopping_loss = jnp.average(of_looks, weights=stopping.counts)
+        best = _where(stopping_loss < best.loss, _Best(state, stopping_loss, epoch), best)
+        return state, best, jnp.append(loss, stopping_loss)
+
+    def _step(
+        self, state: _State, batch: _Batches, stars: _Stars, curves: "jax.Array"
+    ) -> "tuple[_State, jax.Array]":
         import jax
 
-        def step(state: _State, batch: _Batches) -> tuple[_State, None]:
-            return self._step(state, batch, labels, curves), None
-
-        def add(total: "jax.Array", batch: _Batches) -> "tuple[jax.Array, None]":
-            loss, _ = self._loss(state.trainable, state.other, batch, labels, curves, False)
-            return total + loss * batch.counts, None
-
-        state, _ = jax.lax.scan(step, state, training)
-        total, _ = jax.lax.scan(add, jax.numpy.float32(0), stopping)
-        loss = total / stopping.counts.sum()
-        best = _where(loss < best.loss, _Best(state, loss, epoch), best)
-        return state, best, loss
-
-    def _step(self, state: _State, batch: _Batches, labels: _Labels, curves: "jax.Array") -> _State:
-        import jax
-
-        gradient = jax.grad(self._loss, has_aux=True)
-        slopes, other = gradient(state.trainable, state.other, batch, labels, curves, True)
+        gradient = jax.value_and_grad(self._loss, has_aux=True)
+        (loss, other), slopes = gradient(state.trainable, state.other, batch, stars, curves, True)
         trainable, optimizer = self._optimizer.stateless_apply(
             state.optimizer, slopes, state.trainable
         )
         # an empty batch is no step: momentum and regularisation would move the weights all the same
-        return _where(batch.counts > 0, _State(trainable, other, optimizer), state)
+        return _where(batch.counts > 0, _State(trainable, other, optimizer), state), loss
 
     def _loss(
         self,
         trainable: list["jax.Array"],
         other: list["jax.Array"],
         batch: _Batches,
-        labels: _Labels,
+        stars: _Stars,
         curves: "jax.Array",
         training: bool,
     ) -> "tuple[jax.Array, list[jax.Array]]":
         """Return a batch's weighted squared error and the layers' penalties, and their state."""
         from jax import numpy as jnp
 
+        inputs = Inputs(curves[batch.rows], stars.shape[batch.rows])
         predicted, other, penalties = self._network.stateless_call(
-            trainable, other, curves[batch.rows], training=training, return_losses=True
+            trainable, other, arrays_for(self._network, inputs), training=training, return_losses=True
         )
         counts = jnp.arange(len(batch.rows)) < batch.counts
-        weights = jnp.where(counts, labels.weights[batch.rows], 0)
-        squares = weights * (predicted[:, 0] - labels.target[batch.rows]) ** 2
+        weights = jnp.where(counts, stars.weights[batch.rows], 0)
+        squares = weights * (predicted[:, 0] - stars.target[batch.rows]) ** 2
         return squares.sum() / jnp.maximum(batch.counts, 1) + sum(penalties), other
 
-    def _build(self, seed: int, n_points: int) -> "keras.Model":
-        settings = self._settings
-        return build(settings.architecture, n_points, masked=settings.masked, seed=seed)
+    def _build(self, seed: int) -> "keras.Model":
+        return fresh(self._architecture, self._curves.shape[1], self._settings, seed)
 
     def _start(self, seed: int) -> _State:
         """Return a member before its first step."""
-        network = self._build(seed, self._curves.shape[1])
+        network = self._build(seed)
         variables = (
             network.trainable_variables,
             network.non_trainable_variables,
@@ -225,7 +243,7 @@ class _Program:
         )
         return _State(*([v.value for v in group] for group in variables))
 
-    def _filled(self, state: _State, member: int) -> "keras.Model":
+    def _filled(self, state: _State, member: int, problem: Problem) -> Network:
         """Return the one network that there is, with the weights of a member."""
         network = self._network
         for variables, values in (
@@ -234,7 +252,7 @@ class _Program:
         ):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value[member])
-        return network
+        return Network.of(network, problem)
 
     def _batches(self, rows: NDArray[np.int64], n_batches: int) -> _Batches:
         return _Batches.of(rows, self._settings.batch_size, n_batches)

@@ -2,8 +2,11 @@
 
 References
 ----------
-Dékány, I. & Grebel, E. K. 2022, ApJS 261, 33; Monti, L. et al. 2024, Sensors 24, 5203.
+Dékány, I. & Grebel, E. K. 2022, ApJS 261, 33; Monti, L. et al. 2024, Sensors 24, 5203; Steininger,
+M. et al. 2021, Machine Learning 110, 2187 (DenseWeight).
 """
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,12 +16,19 @@ MIN_RELATIVE_DENSITY = 0.1
 """Density, relative to its peak, below which stars gain no more weight: a lone star at the end of
 the distribution must not weigh more than ten at its peak."""
 
+MIN_DENSE_WEIGHT = 1e-6
+"""Least weight of DenseWeight before scaling, as in its paper."""
 
 _POINTS_PER_BANDWIDTH = 10
 
 
-def density_weights(feh: ArrayLike, feh_error: ArrayLike) -> NDArray[np.float64]:
-    """Return weights inversely proportional to the density of [Fe/H], and to the errors' squares.
+def density_weights(
+    feh: ArrayLike,
+    feh_error: ArrayLike,
+    kind: Literal["density", "denseweight"] = "density",
+    strength: float = 1.0,
+) -> NDArray[np.float64]:
+    """Return weights that fall with the density of [Fe/H], and with the errors' squares.
 
     Parameters
     ----------
@@ -26,6 +36,11 @@ def density_weights(feh: ArrayLike, feh_error: ArrayLike) -> NDArray[np.float64]
         Metallicities of the training stars, in dex.
     feh_error : (n_stars,) array_like
         Their standard errors, in dex; used only if every star has a positive one.
+    kind : {"density", "denseweight"}
+        ``p ** -strength``, where p is the density relative to its peak, at least 0.1 of it; or
+        DenseWeight's ``1 - strength * p'``, where p' is the density scaled to [0, 1].
+    strength : float
+        0 weighs all [Fe/H] alike; 1 is the published inverse density.
 
     Returns
     -------
@@ -38,7 +53,11 @@ def density_weights(feh: ArrayLike, feh_error: ArrayLike) -> NDArray[np.float64]
         return weights
     if np.ptp(feh) > 0:
         density = _density(feh)
-        weights = 1 / np.maximum(density / density.max(), MIN_RELATIVE_DENSITY)
+        if kind == "density":
+            weights = np.maximum(density / density.max(), MIN_RELATIVE_DENSITY) ** -strength
+        else:
+            scaled = (density - density.min()) / np.ptp(density)
+            weights = np.maximum(1 - strength * scaled, MIN_DENSE_WEIGHT)
     if np.all(error > 0):  # False where an error is unknown, that is NaN
         weights = weights / error**2
     normalised: NDArray[np.float64] = weights / weights.mean()

@@ -1,0 +1,202 @@
+"""Write the folder of an experiment from what its cases have come to."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rrl_batch.contracts import Contract
+from rrl_batch.contracts.experiment import COMPARED_STARS, HISTORY, MEMBERS, OUT_OF_FOLD
+from rrl_batch.experiment import folder
+from rrl_batch.experiment.choice import Choice, choose
+from rrl_batch.lightcurve.shape import SHAPE_COLUMNS
+from rrl_batch.storage.commit import replacing, write_json
+from rrl_batch.training.finish import held_out_predictions
+from rrl_batch.training.fit import FittedMember, read_stars
+from rrl_batch.training.problem import Plan
+from rrl_batch.training.shards import TrainingSet
+
+FITS = "fits"
+"""Folder in which the members of each case have their files."""
+
+CHOSEN = "chosen"
+"""Name of the predictor that is chosen within the training folds."""
+
+_TRAINING_SCORES = ("rmse", "mae", "r2", "wrmse", "wmae")
+
+
+def write_experiment(
+    out: Path,
+    labels: pd.DataFrame,
+    plans: Mapping[str, Plan],
+    fitted: Mapping[str, Sequence[FittedMember]],
+    settings: Mapping[str, dict[str, Any]],
+    blends: Mapping[str, Sequence[str]],
+    choose_from: Sequence[str],
+    **about: Any,
+) -> None:
+    """Write the tables of an experiment and, last, what it is about.
+
+    Parameters
+    ----------
+    out : pathlib.Path
+        Folder of the experiment.
+    labels : pandas.DataFrame
+        The labels, with a column `rival` if there is another work to compare with.
+    plans : mapping of str to Plan
+        Where each case's stars and members are.
+    fitted : mapping of str to sequence of FittedMember
+        The members of each case.
+    settings : mapping of str to dict
+        What is special to each case.
+    blends : mapping of str to sequence of str
+        Further predictors: the means of some cases.
+    choose_from : sequence of str
+        Cases and blends among which the best is chosen within the training folds.
+    **about
+        What `experiment.json` says beyond what is found out here.
+    """
+    single = {
+        name: [member for member in members if len(member.member.held_out) == 1]
+        for name, members in fitted.items()
+    }
+    stars = read_stars(next(iter(plans.values())))
+    predictions = {
+        name: held_out_predictions(plans[name].out, [member.member for member in members])
+        for name, members in single.items()
+    }
+    for name, parts in blends.items():
+        predictions[name] = _mean(predictions, parts)
+    cases = {name: _about_case(settings[name], members) for name, members in single.items()}
+    cases |= {name: _about_blend(parts, cases) for name, parts in blends.items()}
+    choice = None
+    if choose_from:
+        candidates = {name: tuple(blends.get(name, (name,))) for name in choose_from}
+        pairs = _pair_predictions(candidates, plans, fitted)
+        choice = choose(candidates, pairs, stars.table.set_index("source_id")["feh"])
+        predictions[CHOSEN] = _chosen(predictions, choice)
+        cases[CHOSEN] = _about_blend(sorted(set(choice.by_fold.values())), cases)
+
+    _write(out / folder.STARS_FILE, COMPARED_STARS, _about_stars(stars, labels))
+    _write(out / folder.OUT_OF_FOLD_FILE, OUT_OF_FOLD, pd.concat(
+        [table.assign(case=name) for name, table in predictions.items()], ignore_index=True
+    ))  # fmt: skip
+    _write(out / folder.MEMBERS_FILE, MEMBERS, _about_members(single))
+    _write(out / folder.HISTORY_FILE, HISTORY, _histories(single))
+    write_json(
+        out / folder.ABOUT_FILE,
+        {**about, "cases": cases, "chosen": None if choice is None else vars(choice)},
+    )
+
+
+def _mean(predictions: Mapping[str, pd.DataFrame], parts: Sequence[str]) -> pd.DataFrame:
+    """Return the mean of what some cases predict, star by star and repeat by repeat."""
+    rows = pd.concat([predictions[part] for part in parts])
+    # a plain mean would leave out, and so hide, a member that has diverged
+    return rows.groupby(["source_id", "repeat", "fold"], as_index=False)["predicted"].agg(
+        lambda values: values.mean(skipna=False)
+    )
+
+
+def _pair_predictions(
+    candidates: Mapping[str, Sequence[str]],
+    plans: Mapping[str, Plan],
+    fitted: Mapping[str, Sequence[FittedMember]],
+) -> pd.DataFrame:
+    """Return what the members that have not seen a pair of folds predict for both."""
+    tables = []
+    for name in sorted({part for parts in candidates.values() for part in parts}):
+        for member in fitted[name]:
+            if len(member.member.held_out) == 2:
+                table = held_out_predictions(plans[name].out, [member.member])
+                other = sum(member.member.held_out) - table["fold"]
+                tables.append(table.assign(case=name, other=other))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _chosen(predictions: Mapping[str, pd.DataFrame], choice: Choice) -> pd.DataFrame:
+    """Return for each fold what the predictor that was chosen for it predicts."""
+    parts = (
+        predictions[name][predictions[name]["fold"] == fold]
+        for fold, name in choice.by_fold.items()
+    )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _about_case(settings: dict[str, Any], members: Sequence[FittedMember]) -> dict[str, Any]:
+    return {
+        "settings": settings,
+        "architecture": [members[0].member.architecture],
+        "parameters": members[0].n_parameters,
+        "seconds": sum(member.seconds for member in members),
+        "diverged": [
+            (m.member.repeat, m.member.held_out[0], m.failure) for m in members if m.failure
+        ],
+    }
+
+
+def _about_blend(parts: Sequence[str], cases: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what is known of a predictor that is made of others."""
+    architectures = [kind for part in parts for kind in cases[part]["architecture"]]
+    return {
+        "settings": {"mean of": list(parts)},
+        "architecture": list(dict.fromkeys(architectures)),
+        "parameters": None,
+        "seconds": sum(cases[part]["seconds"] for part in parts),
+        "diverged": [failure for part in parts for failure in cases[part]["diverged"]],
+    }
+
+
+def _about_stars(stars: TrainingSet, labels: pd.DataFrame) -> pd.DataFrame:
+    noise = np.exp(stars.inputs.shape[:, SHAPE_COLUMNS.index("log_noise")].astype(np.float64))
+    table = stars.table.assign(noise=noise)
+    if "rival" in labels:
+        table = table.merge(labels[["source_id", "rival"]], "left", "source_id")
+    return table
+
+
+def _about_members(cases: Mapping[str, Sequence[FittedMember]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "case": name,
+            "architecture": m.member.architecture,
+            "repeat": m.member.repeat,
+            "fold": m.member.held_out[0],
+            "epochs": m.epochs,
+            "epochs_run": m.epochs_run,
+            "n_training": m.n_training,
+            **{score: m.training[score] for score in _TRAINING_SCORES},
+        }
+        for name, members in cases.items()
+        for m in members
+    )
+
+
+def _histories(cases: Mapping[str, Sequence[FittedMember]]) -> pd.DataFrame:
+    """Return the losses of all members, pass by pass; the stopping loss is null without any."""
+    tables = [
+        pd.DataFrame(
+            {
+                "case": name,
+                "architecture": m.member.architecture,
+                "repeat": m.member.repeat,
+                "fold": m.member.held_out[0],
+                "epoch": np.arange(1, len(m.history.training) + 1),
+                "training_loss": pd.Series(m.history.training, dtype=float),
+                "stopping_loss": pd.Series(m.history.stopping, dtype=float),
+            }
+        )
+        for name, members in cases.items()
+        for m in members
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _write(path: Path, contract: Contract, rows: pd.DataFrame) -> None:
+    table = contract.conform(pa.Table.from_pandas(rows, preserve_index=False), str(path))
+    with replacing(path) as partial:
+        pq.write_table(table, partial, compression="zstd")

@@ -1,0 +1,48 @@
+"""Fit regressors on the parameters of the curves' shape: what networks have to beat."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.regressors import Regressor, fit_regressor
+from rrl_batch.training.problem import Fit, FitSettings, Floats, History, Problem
+
+
+class _OnShape:
+    """A regressor that takes of the inputs what it needs."""
+
+    n_parameters = None
+
+    def __init__(self, regressor: Regressor) -> None:
+        self.write = regressor.write
+        self._regressor = regressor
+
+    def predict(self, inputs: Inputs) -> Floats:
+        """Return metallicities, (n_stars,), in dex."""
+        return self._regressor.predict(inputs.shape)
+
+
+def fit(
+    problems: Sequence[Problem],
+    inputs: Inputs,
+    settings: FitSettings,  # noqa: ARG001 -- of networks
+    on_passes: Callable[[int], None],
+) -> Iterator[Fit]:
+    """Fit a member to each problem and yield it; see the trainers of networks.
+
+    There are no passes that could be stopped: the stopping stars are learnt from as well.
+    """
+    for problem in problems:
+        rows = np.concatenate([problem.training, problem.stopping])
+        scaling = problem.scaling
+        feh = problem.target[rows].astype(np.float64) * scaling.feh_scale + scaling.feh_mean
+        regressor = fit_regressor(
+            problem.member.architecture,
+            inputs.shape[rows].astype(np.float64),
+            feh,
+            problem.weights[rows].astype(np.float64),
+            problem.seed,
+        )
+        on_passes(1)
+        yield Fit(problem, _OnShape(regressor), 1, History([], []))
