@@ -1,4 +1,4 @@
-"""What goes into a predictor."""
+"""What goes into a predictor of [Fe/H]."""
 
 from typing import NamedTuple
 
@@ -9,14 +9,14 @@ from rrl_batch.lightcurve.sequences import Sequences
 
 
 class Inputs(NamedTuple):
-    """Light curves as predictors take them, one row a star.
+    """What any predictor may see of some stars; it takes what it needs.
 
-    Attributes
+    Parameters
     ----------
-    sequences : (n_stars, n_points, 2) float32
-        Magnitude, in mag, and phase times period, in days, step by step.
-    shape : (n_stars, n_shape) float32
-        Parameters of the curve's shape, or the first of them.
+    sequences : (n_stars, n_points, 2) float32 ndarray
+        Curves.
+    shape : (n_stars, n_shape) float32 ndarray
+        Shape parameters, in the order of `SHAPE_COLUMNS`.
     """
 
     sequences: Sequences

@@ -1,52 +1,105 @@
-"""The kinds of network by name: adding one is a file with its layers and an entry here."""
+"""The kinds of predictor by name: adding a network is a file with its layers and an entry here."""
 
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rrl_batch.errors import UserError
+from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.sequences import PADDING
-from rrl_batch.models import convolutional, hybrid, recurrent, transformer
+from rrl_batch.lightcurve.shape import N_SHAPE
+from rrl_batch.models import convolutional, dense, hybrid, recurrent, transformer
 from rrl_batch.models.seeds import layer_seeds
 
 if TYPE_CHECKING:
     import keras
 
+Static = Literal["none", "period", "shape"]
+"""Which shape parameters a network gets beside the curve."""
+
+N_STATIC: dict[Static, int] = {"none": 0, "period": 1, "shape": N_SHAPE}
+"""How many they are: the first columns of the shape parameters."""
+
+HEAD_UNITS = 32
+
 
 @dataclass(frozen=True)
 class Architecture:
-    """A kind of network.
+    """A kind of predictor.
 
     Parameters
     ----------
-    layers : callable
-        What it is made of: from curves, (n_stars, n_points, 2), with a Keras mask if they are
-        padded, and seeds for its layers, to features, (n_stars, n_features).
-    fused : bool
-        Whether, without masking, it is a stack of GRU or LSTM layers that the fused kernel of
-        `inference` evaluates as Keras does; a test compares the two.
+    takes : {"curve", "shape"}
+        What it sees: the curve, and the shape parameters beside it if the job says so, or all
+        shape parameters and no curve.
+    engine : {"fused", "keras", "kernel", "none"}
+        What evaluates it in `inference`. The fused kernel takes stacks of GRU or LSTM layers that
+        are not masked, and gives what Keras does; a test compares the two. Kernel expansions are
+        regressors. None: it cannot be written to a model's folder, and serves for comparison only.
+    layers : callable, optional
+        What a network is made of: from its input, curves (n_stars, n_points, 2), with a Keras mask
+        if they are padded, or shape parameters (n_stars, n_shape), and seeds for its layers, to
+        features (n_stars, n_features). A regressor has none.
+    dropout : bool
+        Whether it has layers of dropout.
     """
 
-    layers: "Callable[[keras.KerasTensor, Iterator[int]], keras.KerasTensor]"
-    fused: bool
+    takes: Literal["curve", "shape"]
+    engine: Literal["fused", "keras", "kernel", "none"]
+    layers: "Callable[[keras.KerasTensor, Iterator[int]], keras.KerasTensor] | None" = None
+    dropout: bool = False
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a network, else a regressor."""
+        return self.layers is not None
 
 
 ARCHITECTURES = {
-    "fcn": Architecture(convolutional.fcn, fused=False),
-    "resnet": Architecture(convolutional.resnet, fused=False),
-    "inceptiontime": Architecture(convolutional.inceptiontime, fused=False),
-    "lstm": Architecture(recurrent.lstm, fused=True),
-    "bilstm": Architecture(recurrent.bilstm, fused=True),
-    "convlstm": Architecture(hybrid.convlstm, fused=False),
-    "gru": Architecture(recurrent.gru, fused=True),
-    "bigru": Architecture(recurrent.bigru, fused=True),
-    "convgru": Architecture(hybrid.convgru, fused=False),
-    "transformer": Architecture(transformer.transformer, fused=False),
+    "fcn": Architecture("curve", "keras", convolutional.fcn),
+    "resnet": Architecture("curve", "keras", convolutional.resnet),
+    "inceptiontime": Architecture("curve", "keras", convolutional.inceptiontime),
+    "lstm": Architecture("curve", "fused", recurrent.lstm, dropout=True),
+    "bilstm": Architecture("curve", "fused", recurrent.bilstm, dropout=True),
+    "convlstm": Architecture("curve", "keras", hybrid.convlstm, dropout=True),
+    "gru": Architecture("curve", "fused", recurrent.gru, dropout=True),
+    "bigru": Architecture("curve", "fused", recurrent.bigru, dropout=True),
+    "convgru": Architecture("curve", "keras", hybrid.convgru, dropout=True),
+    "transformer": Architecture("curve", "keras", transformer.transformer, dropout=True),
+    "mlp": Architecture("shape", "keras", dense.mlp, dropout=True),
+    "ridge": Architecture("shape", "kernel"),
+    "svr": Architecture("shape", "kernel"),
+    "gp": Architecture("shape", "kernel"),
+    "boosting": Architecture("shape", "none"),
 }
 
 
-def build(architecture: str, n_points: int, *, masked: bool, seed: int = 0) -> "keras.Model":
+def n_static_of(architecture: str, static: Static) -> int:
+    """Return how many shape parameters a kind of predictor gets.
+
+    Parameters
+    ----------
+    architecture : str
+        Name in the registry.
+    static : {"none", "period", "shape"}
+        What networks get beside the curve; a kind that takes no curve gets all in any case.
+    """
+    return N_SHAPE if ARCHITECTURES[architecture].takes == "shape" else N_STATIC[static]
+
+
+def build(
+    architecture: str,
+    n_points: int,
+    *,
+    masked: bool,
+    n_static: int = 0,
+    dropout: float | None = None,
+    seed: int = 0,
+) -> "keras.Model":
     """Build a network with fresh weights; its last layer is linear, of one unit.
 
     Parameters
@@ -57,29 +110,86 @@ def build(architecture: str, n_points: int, *, masked: bool, seed: int = 0) -> "
         Steps of a sequence.
     masked : bool
         Whether sequences are padded, so that the steps beyond the last epoch are passed over.
+    n_static : int
+        Number of shape parameters that it gets. Those beside a curve meet the features of the
+        curve in a hidden layer, `dense.HEAD`.
+    dropout : float, optional
+        One rate for all its layers of dropout; if not given, they have those published.
     seed : int
         Seed of initial weights and dropout.
 
     Returns
     -------
     keras.Model
-        From (n_stars, n_points, 2) sequences to (n_stars, 1) metallicities.
+        From the inputs `curve`, (n_stars, n_points, 2), and `shape`, (n_stars, n_static), or the
+        one of them that it takes, to (n_stars, 1) metallicities; see `arrays_for`.
 
     Raises
     ------
     UserError
-        If there is no such architecture.
+        If there is no such network, or it has no layer of dropout to give a rate to.
     """
     check(architecture)
+    kind = ARCHITECTURES[architecture]
+    if kind.layers is None:
+        raise ValueError(f"'{architecture}' is no network")
+    check_dropout(architecture, dropout)
     import keras
 
     seeds = layer_seeds(seed)
-    curve = keras.Input((n_points, 2), name="curve")
-    state = keras.layers.Masking(PADDING)(curve) if masked else curve
-    features = ARCHITECTURES[architecture].layers(state, seeds)
+    shape = keras.Input((n_static,), name="shape")
+    if kind.takes == "shape":
+        inputs, features = shape, kind.layers(shape, seeds)
+    else:
+        inputs = curve = keras.Input((n_points, 2), name="curve")
+        state = keras.layers.Masking(PADDING)(curve) if masked else curve
+        features = kind.layers(state, seeds)
+        if n_static:
+            inputs = [curve, shape]
+            features = keras.layers.Concatenate()([features, shape])
+            features = dense.hidden(features, HEAD_UNITS, seeds, dense.HEAD)
     kernel = keras.initializers.GlorotUniform(next(seeds))
     last = keras.layers.Dense(1, kernel_initializer=kernel, name="feh")
-    return keras.Model(curve, last(features), name=architecture)
+    network = keras.Model(inputs, last(features), name=architecture)
+    if dropout is not None:
+        _set_dropout(network, dropout)
+    return network
+
+
+def _set_dropout(network: "keras.Model", rate: float) -> None:
+    """Give all layers of dropout a rate.
+
+    Made with a rate of 0, a layer would have no state, and the file of its weights other contents.
+    """
+    import keras
+
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = rate
+
+
+def arrays_for(
+    network: "keras.Model", inputs: Inputs
+) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+    """Return what a network takes of its possible inputs.
+
+    Parameters
+    ----------
+    network : keras.Model
+        As `build` makes them.
+    inputs : Inputs
+        Curves, and shape parameters of which it gets the first columns.
+
+    Returns
+    -------
+    ndarray or list of ndarray
+        Its one input, or several, as Keras expects them.
+    """
+    arrays = [
+        inputs.sequences if layer.name == "curve" else inputs.shape[:, : layer.shape[1]]
+        for layer in network.inputs
+    ]
+    return arrays if len(arrays) > 1 else arrays[0]
 
 
 def check(architecture: str) -> None:
@@ -88,3 +198,24 @@ def check(architecture: str) -> None:
         near = difflib.get_close_matches(architecture, ARCHITECTURES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(ARCHITECTURES)}."
         raise UserError(f"There is no architecture '{architecture}'; {hint}")
+
+
+def check_model(architecture: str) -> None:
+    """Raise UserError if a model cannot be made of this architecture."""
+    check(architecture)
+    if ARCHITECTURES[architecture].engine == "none":
+        kept = ", ".join(name for name, kind in ARCHITECTURES.items() if kind.engine != "none")
+        raise UserError(
+            f"The architecture '{architecture}' serves for comparison only, a model cannot be "
+            f"made of it; choose from {kept}."
+        )
+
+
+def check_dropout(architecture: str, dropout: float | None) -> None:
+    """Raise UserError if a rate is given to an architecture without layers of dropout."""
+    if dropout is not None and not ARCHITECTURES[architecture].dropout:
+        having = ", ".join(name for name, kind in ARCHITECTURES.items() if kind.dropout)
+        raise UserError(
+            f"The architecture '{architecture}' has no dropout; remove model.dropout, or choose "
+            f"from {having}."
+        )
