@@ -96,6 +96,17 @@ class FourierFit(NamedTuple):
     phi31_error: FloatArray
     residual_rms: FloatArray
 
+    @property
+    def harmonics(self) -> npt.NDArray[np.complex128]:
+        """(n_stars, 8) complex128, in mag: A_k exp(i phi_k).
+
+        0 where a harmonic was not fitted, NaN where nothing was.
+        """
+        angle = np.nan_to_num(self.phases)
+        harmonics = np.nan_to_num(self.amplitudes) * (np.cos(angle) + 1j * np.sin(angle))
+        harmonics[self.n_harmonics == 0] = np.nan
+        return harmonics
+
 
 def fit_fourier(phase: npt.ArrayLike, mag: npt.ArrayLike, offsets: npt.ArrayLike) -> FourierFit:
     """Fit a cosine series to every folded light curve and derive its Fourier parameters.
@@ -133,27 +144,6 @@ def fit_fourier(phase: npt.ArrayLike, mag: npt.ArrayLike, offsets: npt.ArrayLike
     fit = FourierFit(n_harmonics, by_star[0], *by_harmonic, *by_star[1:])
     _fit_all(phase, mag, offsets, int(n_epochs.max(initial=0)), fit)
     return fit
-
-
-def maximum_of_first_harmonic(fit: FourierFit) -> FloatArray:
-    """Return where the first harmonic is brightest.
-
-    The first harmonic is what a sparse or noisy curve determines best, so that curves which are
-    aligned by it agree better than by their brightest point.
-
-    Parameters
-    ----------
-    fit : FourierFit
-        Fourier parameters.
-
-    Returns
-    -------
-    (n_stars,) float64, in cycles, [0, 1)
-        NaN where nothing could be fitted.
-    """
-    # brightest is where the magnitude is least: at 2 pi phase + phi_1 = pi
-    phase: FloatArray = (0.5 - fit.phases[:, 0] / (2 * np.pi)) % 1.0
-    return phase
 
 
 class _Workspace(NamedTuple):

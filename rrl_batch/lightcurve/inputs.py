@@ -1,23 +1,21 @@
-"""What goes into a predictor of [Fe/H]."""
+"""What goes into any predictor."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rrl_batch.lightcurve.sequences import Sequences
-
 
 class Inputs(NamedTuple):
-    """What any predictor may see of some stars; it takes what it needs.
+    """The inputs of predictors, one row a star; each takes what it needs.
 
-    Parameters
+    Attributes
     ----------
-    sequences : (n_stars, n_points, 2) float32 ndarray
-        Curves.
-    shape : (n_stars, n_shape) float32 ndarray
-        Shape parameters, in the order of `SHAPE_COLUMNS`.
+    sequences : (n_stars, n_points, 2) float32
+        Magnitude, in mag, and phase times period, in days, step by step.
+    shape : (n_stars, 16) float32
+        Shape parameters, the columns of `rrl_batch.lightcurve.shape`.
     """
 
-    sequences: Sequences
+    sequences: NDArray[np.float32]
     shape: NDArray[np.float32]

@@ -27,6 +27,7 @@ import numpy.typing as npt
 from scipy.linalg import solve
 
 from rrl_batch.errors import UserError
+from rrl_batch.lightcurve.align import maximum_of_first_harmonic, on_grid
 from rrl_batch.lightcurve.flat import kernel_arrays
 from rrl_batch.lightcurve.population_kernel import (
     INFORMATION,
@@ -39,7 +40,7 @@ from rrl_batch.lightcurve.population_kernel import (
     bins_of_phase,
     fit_population,
 )
-from rrl_batch.lightcurve.population_prior import N_POWERS, N_SHAPE, PopulationPrior
+from rrl_batch.lightcurve.population_prior import N_POWERS, N_VARIED, PopulationPrior
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -150,22 +151,48 @@ class PopulationCurves(NamedTuple):
     noise: FloatArray
     origin: FloatArray
 
-    def on_grid(self, n_points: int) -> FloatArray:
+    @property
+    def harmonics(self) -> npt.NDArray[np.complex128]:
+        """(n_stars, 12) complex128, in mag: c_k, of A_0 + Re sum_k c_k exp(2 pi i k phase)."""
+        return _harmonics(self.coefficients)
+
+    def on_grid(self, n_points: int, start: npt.ArrayLike = 0.0) -> FloatArray:
         """Evaluate the curves at equally spaced phases.
 
         Parameters
         ----------
         n_points : int
-            Number of phases i / n_points.
+            Number of phases start + i / n_points.
+        start : (n_stars,) array_like, in cycles
+            The first of them.
 
         Returns
         -------
         (n_stars, n_points) float64, in mag
         """
-        angle = 2 * np.pi * np.outer(np.arange(1, N_HARMONICS + 1), np.arange(n_points)) / n_points
-        waves = np.stack([np.cos(angle), np.sin(angle)], axis=1).reshape(N_SHAPE, n_points)
-        mag: FloatArray = self.coefficients[:, :1] + self.coefficients[:, 1:] @ waves
-        return mag
+        coefficients = _rotated(self.coefficients, np.asarray(start, np.float64))
+        return coefficients[:, :1] + on_grid(_harmonics(coefficients), n_points)
+
+    def phi31(self) -> tuple[FloatArray, FloatArray]:
+        """Return the phase difference phi_3 - 3 phi_1 of the cosine series, and its error.
+
+        Returns
+        -------
+        phi31 : (n_stars,) float64, in rad, [0, 2 pi)
+            That of the posterior mean.
+        error : (n_stars,) float64, in rad
+            Standard error, propagated to first order from the posterior covariance.
+        """
+        first, third = self.harmonics[:, [0, 2]].T
+        phi31: FloatArray = (np.angle(third) - 3 * np.angle(first)) % (2 * np.pi)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            by_first, by_third = 3j / first, -1j / third
+        # by a_1, b_1, a_3 and b_3, with c_k = a_k - i b_k
+        gradient = np.stack([by_first.real, by_first.imag, by_third.real, by_third.imag], axis=1)
+        index = np.array([1, 2, 5, 6])
+        covariance = self.covariance[:, index[:, np.newaxis], index]
+        variance = (gradient[:, :, np.newaxis] * covariance * gradient[:, np.newaxis]).sum((1, 2))
+        return phi31, np.sqrt(variance)
 
 
 def statistics(
@@ -230,7 +257,7 @@ def update(found: SufficientStatistics, mode: str) -> PopulationPrior:
         )
     powers = found.powers + _RIDGE * np.eye(N_POWERS)
     mean: FloatArray = solve(powers, found.cross, assume_a="pos")
-    scatter = found.products - mean.T @ found.cross + _LEAST_SCATTER**2 * np.eye(N_SHAPE)
+    scatter = found.products - mean.T @ found.cross + _LEAST_SCATTER**2 * np.eye(N_VARIED)
     counts = found.n_epochs + _PRIOR_EPOCHS
     profile: FloatArray = (found.noise_sum + _PRIOR_EPOCHS) / counts
     # a factor common to all bins is the stars' own: it is fixed where the bound is highest
@@ -256,9 +283,7 @@ def smooth_by_population(curves: FoldedCurves, prior: PopulationPrior) -> Popula
     """
     slots = np.arange(len(curves.period))
     output, noise = _fit(curves, Noise.first(curves), prior, slots, _MAX_PASSES, INFORMATION)
-    a_1, b_1 = output.coefficients[:, 1:3].T
-    # brightest is where the magnitude is least
-    origin = (0.5 + np.arctan2(b_1, a_1) / (2 * np.pi)) % 1.0
+    origin = maximum_of_first_harmonic(_harmonics(output.coefficients))
     coefficients = _rotated(output.coefficients, origin)
     output.covariance[~np.isfinite(noise.variance)] = np.nan
     covariance = _rotated(_rotated(output.covariance, origin).swapaxes(1, 2), origin)
@@ -291,6 +316,10 @@ def _fit(
         max_passes, information, slots, *noise, output,
     )  # fmt: skip
     return output, noise
+
+
+def _harmonics(coefficients: FloatArray) -> npt.NDArray[np.complex128]:
+    return coefficients[:, 1::2] - 1j * coefficients[:, 2::2]
 
 
 def _rotated(coefficients: FloatArray, origin: FloatArray) -> FloatArray:

@@ -19,7 +19,7 @@ PERIOD_SCALES = {"RRab": (0.6, 0.1), "RRc": (0.32, 0.04)}
 _MAX_SCALED_PERIOD = 3.0  # a cubic says nothing beyond the stars that it was fitted to
 
 N_POWERS = 4
-N_SHAPE = N_COEFFICIENTS - 1
+N_VARIED = N_COEFFICIENTS - 1
 """Coefficients with a prior: all but the constant."""
 
 _FIRST_AMPLITUDE = 0.3  # mag, of the first harmonic; falls as 1 / k
@@ -59,7 +59,7 @@ class PopulationPrior:
     @classmethod
     def first(cls, mode: str) -> Self:
         """Return the prior that EM begins with: wide, without a shape."""
-        return cls(mode, np.zeros((N_POWERS, N_SHAPE)), _first_covariance(), np.ones(PHASE_BINS))
+        return cls(mode, np.zeros((N_POWERS, N_VARIED)), _first_covariance(), np.ones(PHASE_BINS))
 
     def write(self, path: Path) -> None:
         """Write the prior as JSON, to the last bit."""
@@ -89,7 +89,7 @@ class PopulationPrior:
     def _check(self) -> None:
         if self.mode not in PERIOD_SCALES:
             raise ValueError(f"there is no mode {self.mode}")
-        shapes = ((N_POWERS, N_SHAPE), (N_SHAPE, N_SHAPE), (PHASE_BINS,))
+        shapes = ((N_POWERS, N_VARIED), (N_VARIED, N_VARIED), (PHASE_BINS,))
         if (self.mean.shape, self.covariance.shape, self.relative_variance.shape) != shapes:
             raise ValueError("arrays of another shape")
         if not (self.covariance == self.covariance.T).all():

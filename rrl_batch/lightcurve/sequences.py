@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rrl_batch.lightcurve.spline import SmoothedCurves
-
 Floats = NDArray[np.float64]
 Sequences = NDArray[np.float32]
 
@@ -19,13 +17,13 @@ PADDING = -1.0
 """Fills both channels beyond the last epoch of a raw curve; networks mask such steps."""
 
 
-def smoothed_sequences(curves: SmoothedCurves, period: Floats, *, centred: bool) -> Sequences:
+def smoothed_sequences(phase: Floats, mag: Floats, period: Floats, *, centred: bool) -> Sequences:
     """Return the sequences of smoothed curves.
 
     Parameters
     ----------
-    curves : SmoothedCurves
-        Curves on `n_points` phases each.
+    phase, mag : (n_stars, n_points) float64
+        Phases, in cycles, and magnitudes of the curves.
     period : (n_stars,) float64
         Periods, in days.
     centred : bool
@@ -37,10 +35,10 @@ def smoothed_sequences(curves: SmoothedCurves, period: Floats, *, centred: bool)
     (n_stars, n_points, 2) float32
         Magnitude, in mag, and phase times period, in days; NaN where there is no curve.
     """
-    sequences = np.empty((*curves.mag.shape, 2), np.float32)
-    zero = curves.mag.mean(axis=1, keepdims=True) if centred else 0.0
-    np.subtract(curves.mag, zero, out=sequences[:, :, 0])
-    np.multiply(curves.phase, period[:, np.newaxis], out=sequences[:, :, 1])
+    sequences = np.empty((*mag.shape, 2), np.float32)
+    zero = mag.mean(axis=1, keepdims=True) if centred else 0.0
+    np.subtract(mag, zero, out=sequences[:, :, 0])
+    np.multiply(phase, period[:, np.newaxis], out=sequences[:, :, 1])
     return sequences
 
 

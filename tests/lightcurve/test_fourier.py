@@ -11,7 +11,6 @@ from rrl_batch.lightcurve.fourier import (
     MAX_HARMONICS,
     FourierFit,
     fit_fourier,
-    maximum_of_first_harmonic,
 )
 
 # A typical RRab: steep rise, A_k roughly halving.
@@ -273,15 +272,6 @@ def test_no_clean_input_breaks_it(n_epochs, width, outlier, seed):
     assert np.isfinite(fit.residual_rms[0]) == (fit.n_harmonics[0] > 0)
     if width >= 0.5:
         assert fit.n_harmonics[0] == expected
-
-
-@given(maximum=st.floats(0, 1, exclude_max=True))
-def test_the_maximum_of_the_first_harmonic_is_its_brightest_point(maximum):
-    phase = np.linspace(0, 1, 40, endpoint=False)
-    mag = 15 - 0.4 * np.cos(2 * np.pi * (phase - maximum))
-    found = maximum_of_first_harmonic(fit_fourier(phase, mag, np.array([0, 40, 40])))
-    assert abs((found[0] - maximum + 0.5) % 1 - 0.5) < 1e-4
-    assert np.isnan(found[1])
 
 
 def test_reads_read_only_buffers():

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rrl_batch.lightcurve.sequences import PADDING, raw_sequences, smoothed_sequences
-from rrl_batch.lightcurve.spline import SmoothedCurves
 
 
 def naive_raw(phase, mag, offsets, period, n_points):
@@ -37,10 +36,9 @@ def test_raw_sequences_are_the_epochs_in_order_padded(counts, n_points, seed):
 def test_smoothed_sequences_are_magnitude_and_phase_times_period():
     phase = np.tile(np.arange(8) / 8, (2, 1))
     mag = np.stack([15 + np.sin(2 * np.pi * phase[0]), np.full(8, np.nan)])
-    curves = SmoothedCurves(phase, mag, np.ones(2), np.ones(2))
     period = np.array([0.5, 0.6])
-    kept = smoothed_sequences(curves, period, centred=False)
-    centred = smoothed_sequences(curves, period, centred=True)
+    kept = smoothed_sequences(phase, mag, period, centred=False)
+    centred = smoothed_sequences(phase, mag, period, centred=True)
     assert kept.dtype == np.float32
     assert np.array_equal(kept[0, :, 0], mag[0].astype(np.float32))
     assert np.allclose(centred[0, :, 0], np.sin(2 * np.pi * phase[0]), atol=1e-6)
@@ -51,9 +49,8 @@ def test_smoothed_sequences_are_magnitude_and_phase_times_period():
 def test_a_constant_added_to_the_magnitudes_changes_no_preprocessed_sequence():
     phase = np.tile(np.arange(16) / 16, (3, 1))
     mag = np.random.default_rng(0).normal(15, 0.3, (3, 16))
-    ones = np.ones(3)
     original, moved = (
-        smoothed_sequences(SmoothedCurves(phase, m, ones, ones), 0.5 * ones, centred=True)
+        smoothed_sequences(phase, m, np.full(3, 0.5), centred=True)
         for m in (mag, mag + 3.25)
     )
     assert np.allclose(original, moved, atol=1e-6)
