@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rrl_batch.lightcurve.inputs import Inputs
-from rrl_batch.models.registry import ARCHITECTURES, n_static
+from rrl_batch.models.registry import ARCHITECTURES, n_static_of
 from rrl_batch.storage.commit import replacing, write_json
 from rrl_batch.training.folds import split_stopping_set, thin_out
 from rrl_batch.training.metrics import scores
@@ -219,7 +219,7 @@ def _problem(member: MemberId, stars: TrainingSet, settings: FitSettings) -> Pro
     training, stopping = (
         seen[rows] for rows in split_stopping_set(feh[seen], settings.stop_fraction, seed)
     )
-    n_inputs = n_static(member.architecture, settings.static)
+    n_inputs = n_static_of(member.architecture, settings.static)
     shape = stars.inputs.shape[training, :n_inputs].astype(np.float64)
     scaling = Scaling(
         shape.mean(axis=0),

@@ -8,7 +8,7 @@ import numpy as np
 
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.models.folder import save_weights
-from rrl_batch.models.registry import arrays_for, build, n_static
+from rrl_batch.models.registry import arrays_for, build, n_static_of
 from rrl_batch.models.scaling import undo_scaling
 from rrl_batch.training.problem import FitSettings, Floats, Problem
 
@@ -60,7 +60,7 @@ def fresh(architecture: str, n_points: int, settings: FitSettings, seed: int) ->
         architecture,
         n_points,
         masked=settings.masked,
-        n_static=n_static(architecture, settings.static),
+        n_static=n_static_of(architecture, settings.static),
         dropout=settings.dropout,
         seed=seed,
     )
