@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "rrl_batch"
 # a part may import from itself and from the parts before it
 LAYERS = [
     "errors", "contracts", "storage", "lightcurve", "survey", "sources", "models", "training",
-    "inference", "catalogue", "report", "job", "cluster", "tasks", "flow", "cli",
+    "inference", "catalogue", "experiment", "report", "job", "cluster", "tasks", "flow", "cli",
     "__main__",
 ]  # fmt: skip
 
@@ -43,7 +43,9 @@ def test_imports_go_one_way(path):
     assert {name for name in used if LAYERS.index(name) > own} == set()
 
 
-@pytest.mark.parametrize("folder", ["contracts", "storage", "lightcurve", "models", "training"])
+@pytest.mark.parametrize("folder", [
+    "contracts", "storage", "lightcurve", "models", "training", "experiment",
+])  # fmt: skip
 def test_the_parts_that_compute_know_nothing_of_dask(folder):
     for path in (PACKAGE / folder).rglob("*.py"):
         assert not {m for m in imports(path) if m.split(".")[0] in ("dask", "distributed")}, path

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from rrl_batch.catalogue.verify import read_catalogue, read_manifest
 from rrl_batch.contracts import Flag
 from rrl_batch.contracts.flags import NO_METALLICITY
 from rrl_batch.errors import UserError
+from rrl_batch.experiment.bootstrap import rmse_difference
 from rrl_batch.models.folder import CARD, OUT_OF_FOLD
 from rrl_batch.report import figures
+from rrl_batch.report.drawing import save
 from rrl_batch.report.page import render
 from rrl_batch.sources.tables import read_labels
 from rrl_batch.storage.commit import checksum, replacing, write_json
@@ -26,8 +27,6 @@ PREDICTORS = {"network": "feh", "baseline": "feh_baseline"}
 """What is compared with the labels, and the column of the catalogue that holds it."""
 
 _REASONS = [flag for flag in Flag if flag in NO_METALLICITY]
-_RESAMPLES = 2000
-_DRAWS_PER_BATCH = 4_000_000
 
 
 def evaluate(catalogue: Path, labels: Path, scale: str | None, out: Path) -> dict[str, Any]:
@@ -106,7 +105,7 @@ def _write(
         figures.DISTRIBUTION: figures.distribution(catalogue, compared, metrics),
     }
     for name, figure in drawn.items():
-        figures.save(figure, out / name, metrics["synthetic"])
+        save(figure, out / name, metrics["synthetic"])
     with replacing(out / PAGE) as partial:
         partial.write_text(render(metrics, {name: out / name for name in drawn}), encoding="utf-8")
     write_json(out / METRICS, metrics)
@@ -147,38 +146,18 @@ def _scores(stars: pd.DataFrame) -> dict[str, Any]:
 
 
 def _paired_difference(stars: pd.DataFrame) -> dict[str, Any]:
-    """Return the RMSE of the network less that of the baseline, with a bootstrap interval.
-
-    Stars are resampled, each with both its errors, since these are correlated.
-    """
-    from scipy.stats import bootstrap
-
+    """Return the RMSE of the network less that of the baseline, with a bootstrap interval."""
     if len(stars) < 2:
         return {"rmse_difference": None, "interval_95": None}
     network, baseline = (
-        (stars[column].astype(np.float64) - stars["feh_label"]).to_numpy() ** 2
+        (stars[column].astype(np.float64) - stars["feh_label"]).to_numpy()
         for column in PREDICTORS.values()
     )
-    found = bootstrap(
-        (network, baseline), _rmse_difference, paired=True, vectorized=True, method="percentile",
-        n_resamples=_RESAMPLES, batch=max(1, _DRAWS_PER_BATCH // len(stars)),
-        rng=np.random.default_rng(0),
-    )  # fmt: skip
-    interval = found.confidence_interval
+    found = rmse_difference(network, baseline)
     return {
-        "rmse_difference": float(_rmse_difference(network, baseline)),
-        "interval_95": [float(interval.low), float(interval.high)],
+        "rmse_difference": float(found.value),
+        "interval_95": [float(found.low), float(found.high)],
     }
-
-
-def _rmse_difference(
-    network: NDArray[np.float64], baseline: NDArray[np.float64], axis: int = -1
-) -> NDArray[np.float64]:
-    """Return the difference of two RMSEs, given the squares of the errors."""
-    difference: NDArray[np.float64] = np.sqrt(network.mean(axis=axis)) - np.sqrt(
-        baseline.mean(axis=axis)
-    )
-    return difference
 
 
 def _with_and_without(flag: Flag, stars: pd.DataFrame) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from rrl_batch.contracts import CATALOGUE, LABELS, STARS, SURVEY, Column, Contract, Flag
+from rrl_batch.contracts.experiment import COMPARED_STARS, HISTORY, MEMBERS, OUT_OF_FOLD
 from rrl_batch.contracts.flags import DESCRIPTIONS
 from rrl_batch.errors import UserError
 
@@ -116,7 +117,11 @@ def test_other_unit_is_refused(unit: str) -> None:
         CONTRACT.conform(_in_unit(unit), "x.vot")
 
 
-@pytest.mark.parametrize("contract", [STARS, SURVEY, LABELS, CATALOGUE], ids=lambda c: c.table)
+@pytest.mark.parametrize(
+    "contract",
+    [STARS, SURVEY, LABELS, CATALOGUE, COMPARED_STARS, OUT_OF_FOLD, MEMBERS, HISTORY],
+    ids=lambda c: c.table,
+)
 def test_columns_have_unit_ucd_and_description_that_astropy_reads(contract: Contract) -> None:
     from astropy.io.votable.ucd import parse_ucd
     from astropy.units import Unit

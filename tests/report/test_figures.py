@@ -10,7 +10,8 @@ from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
-from rrl_batch.report.figures import distribution, predicted_against_true, save
+from rrl_batch.report.drawing import save
+from rrl_batch.report.figures import distribution, predicted_against_true
 
 
 def _stars(n: int) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""What an experiment has found: its folder, and the tables that follow from what is in it."""
