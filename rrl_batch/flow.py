@@ -141,7 +141,7 @@ def train(
         members,
         selection,
         preprocess,
-        architecture=job.model.architecture,
+        architecture=(job.model.architecture,),
         scale=str(labels["scale"].iloc[0]),
         synthetic=survey.synthetic,
         training={**settings, "stars": counts},

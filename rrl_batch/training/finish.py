@@ -71,7 +71,13 @@ def finish_model(
         preprocess=Preprocess(**preprocess),
         modes=selection.modes,
         members=[
-            Member(file=weights_file(m.fold), sha256=m.sha256, fold=m.fold, epochs=m.epochs)
+            Member(
+                file=weights_file(m.fold),
+                sha256=m.sha256,
+                architecture=about["architecture"][0],
+                fold=m.fold,
+                epochs=m.epochs,
+            )
             for m in members
         ],
         baseline=baseline,

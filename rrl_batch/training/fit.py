@@ -14,6 +14,7 @@ from rrl_batch.errors import RunError
 from rrl_batch.lightcurve.sequences import Sequences
 from rrl_batch.models.folder import save_weights
 from rrl_batch.models.registry import ARCHITECTURES
+from rrl_batch.models.scaling import undo_scaling
 from rrl_batch.storage.commit import replacing, write_json
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.training import sequential, vectorised
@@ -153,7 +154,7 @@ def trainer(architecture: str) -> Trainer:
     import jax
 
     # on a CPU, XLA does without its fast convolutions inside the loop over the batches
-    recurrent = ARCHITECTURES[architecture].fused
+    recurrent = ARCHITECTURES[architecture].engine == "fused"
     on_cpu = jax.default_backend() == "cpu"
     return sequential.fit if on_cpu and not recurrent else vectorised.fit
 
@@ -206,7 +207,7 @@ def _keep(
 ) -> FittedMember:
     """Write a member's predictions of its fold and its weights, and last that it is complete."""
     fold = fit.problem.fold
-    _undo_scaling(network, fit.problem)
+    undo_scaling(network, (), (), fit.problem.mean, fit.problem.scale)
     predicted = network.predict(stars.sequences, batch_size=_PREDICT_BATCH, verbose=0)[:, 0]
     table = stars.table.assign(predicted=predicted.astype(np.float64))
     held_out = table["fold"] == fold
@@ -225,9 +226,3 @@ def _keep(
     )
     write_json(root / f"member_{fold}.json", asdict(member))
     return member
-
-
-def _undo_scaling(network: "keras.Model", problem: Problem) -> None:
-    """Put the labels' scaling into the last layer, so that the network gives dex."""
-    kernel, bias = network.layers[-1].get_weights()
-    network.layers[-1].set_weights([kernel * problem.scale, bias * problem.scale + problem.mean])
