@@ -207,14 +207,14 @@ def _export(options: argparse.Namespace) -> None:
 def _read_job(options: argparse.Namespace, *needed: str) -> "Job":
     """Read the job file of a command and check that the paths it needs are named."""
     from rrl_batch.job import read_job
-    from rrl_batch.models.registry import check
+    from rrl_batch.models.registry import check_model
 
     settings = list(options.settings)
     if options.scheduler:
         settings += ["cluster.kind=address", f"cluster.address={options.scheduler}"]
     job = read_job(options.job, settings)
     job.require(*needed)
-    check(job.model.architecture)
+    check_model(job.model.architecture)
     return job
 
 
@@ -249,7 +249,7 @@ def _train_model(client: "Client", job: "Job") -> None:
     card = flow.train(client, open_survey(paths["survey"]), labels, paths["model"], job)
     network, baseline = card.metrics["network"], card.metrics["baseline"]
     print(
-        f"model      {paths['model']}: {len(card.members)} x {card.architecture} on "
+        f"model      {paths['model']}: {len(card.members)} x {' + '.join(card.architecture)} on "
         f"{network['n']:,} stars; out of fold RMSE {network['rmse']:.3f} dex, R2 "
         f"{network['r2']:.3f} (baseline {baseline['rmse']:.3f}, {baseline['r2']:.3f})"
     )

@@ -70,8 +70,8 @@ def describe(survey: Survey, card: ModelCard) -> str:
     """Say in one line what a catalogue is."""
     kind = "SYNTHETIC, not a measurement: " if survey.synthetic or card.synthetic else ""
     return (
-        f"{kind}[Fe/H] of RR Lyrae stars from their light curves ({card.architecture} ensemble, "
-        f"scale {card.scale}), rrl_batch {__version__}"
+        f"{kind}[Fe/H] of RR Lyrae stars from their light curves ({' + '.join(card.architecture)} "
+        f"ensemble, scale {card.scale}), rrl_batch {__version__}"
     )
 
 
@@ -86,7 +86,7 @@ def provenance(
         "survey": {"path": str(survey.path), "stars": survey.rows, **survey.provenance},
         "model": {
             "path": str(model),
-            "architecture": card.architecture,
+            "architecture": " + ".join(card.architecture),
             "members": len(card.members),
             "preprocess": card.preprocess.model_dump(),
             "out_of_fold": card.metrics["network"],

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rrl_batch.lightcurve.sequences import Sequences
+from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.registry import arrays_for
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +28,7 @@ class KerasEnsemble:
 
     networks: "Sequence[keras.Model]"
 
-    def predict(self, sequences: Sequences) -> NDArray[np.float32]:
+    def predict(self, inputs: Inputs) -> NDArray[np.float32]:
         """Return every member's prediction.
 
         The device holds a batch at a time. All batches have one shape, the last one filled up,
@@ -35,19 +36,25 @@ class KerasEnsemble:
 
         Parameters
         ----------
-        sequences : (n_stars, n_points, n_channels) float32 ndarray
-            Curves.
+        inputs : Inputs
+            Curves and shape parameters, float32.
 
         Returns
         -------
         (n_stars, n_members) float32 ndarray
             In dex.
         """
-        predicted = np.empty((len(sequences), len(self.networks)), np.float32)
-        for first in range(0, len(sequences), BATCH_SIZE):
-            stars = sequences[first : first + BATCH_SIZE]
-            batch = np.pad(stars, ((0, BATCH_SIZE - len(stars)), (0, 0), (0, 0)))
+        n_stars = len(inputs.sequences)
+        predicted = np.empty((n_stars, len(self.networks)), np.float32)
+        for first in range(0, n_stars, BATCH_SIZE):
+            stars = slice(first, min(first + BATCH_SIZE, n_stars))
+            batch = Inputs(*(_filled_up(array[stars]) for array in inputs))
             for member, network in enumerate(self.networks):
-                values = network.predict_on_batch(batch)
-                predicted[first : first + len(stars), member] = values[: len(stars), 0]
+                values = network.predict_on_batch(arrays_for(network, batch))
+                predicted[stars, member] = values[: stars.stop - first, 0]
         return predicted
+
+
+def _filled_up(stars: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return stars, and zeros up to the size of a batch."""
+    return np.pad(stars, [(0, BATCH_SIZE - len(stars))] + [(0, 0)] * (stars.ndim - 1))

@@ -5,20 +5,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from rrl_batch.inference.by_keras import KerasEnsemble
+from rrl_batch.inference.by_kernels import KernelEnsemble
 from rrl_batch.inference.fused import FusedEnsemble
-from rrl_batch.lightcurve.sequences import Sequences
-from rrl_batch.models.folder import ModelCard, held_out_folds, load_member, weights_path
-from rrl_batch.models.registry import ARCHITECTURES, check
+from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.folder import (
+    ModelCard,
+    held_out_folds,
+    load_member,
+    members_of,
+    weights_path,
+)
+from rrl_batch.models.registry import ARCHITECTURES, check_model, n_static_of
 
-Engine = Callable[[Sequences], NDArray[np.float32]]
-"""From (n_stars, n_points, 2) sequences to (n_stars, n_members) metallicities."""
+Engine = Callable[[Inputs], NDArray[np.floating[Any]]]
+"""From the inputs of some stars to (n_stars, n_members) metallicities."""
 
 _CHANNELS = 2
 """Numbers a point of a sequence: magnitude, and phase times period."""
@@ -35,14 +42,14 @@ class Ensemble:
     ----------
     card : ModelCard
         What the model is.
-    engine : callable
-        What evaluates its members.
+    engines : dict of str to callable
+        For each of its architectures, what evaluates the members.
     held_out_by : pandas.Series
         For each training star, by `source_id`: the fold that it was held out in.
     """
 
     card: ModelCard
-    engine: Engine
+    engines: dict[str, Engine]
     held_out_by: pd.Series
 
     @classmethod
@@ -55,34 +62,36 @@ class Ensemble:
             If the model is missing or damaged.
         """
         card = ModelCard.read(folder)
-        return cls(card, choose_engine(folder, card), held_out_folds(folder, card))
+        engines = {name: choose_engine(folder, card, name) for name in card.architecture}
+        return cls(card, engines, held_out_folds(folder, card))
 
-    def predict_members(self, sequences: Sequences) -> NDArray[np.float64]:
+    def predict_members(self, inputs: Inputs) -> dict[str, NDArray[np.float64]]:
         """Return every member's prediction; even with no star, the fused kernel is compiled.
 
         Parameters
         ----------
-        sequences : (n_stars, n_points, 2) float32 ndarray
-            Input of the network.
+        inputs : Inputs
+            Curves and shape parameters of some stars.
 
         Returns
         -------
-        (n_stars, n_members) float64 ndarray
-            Metallicities, in dex.
+        dict of str to (n_stars, n_members) float64 ndarray
+            For each architecture the metallicities, in dex, by its members in the card's order.
         """
-        return self.engine(sequences).astype(np.float64)
+        return {name: engine(inputs).astype(np.float64) for name, engine in self.engines.items()}
 
 
-def choose_engine(folder: Path, card: ModelCard) -> Engine:
-    """Load what evaluates a model fastest here.
+def choose_engine(folder: Path, card: ModelCard, architecture: str) -> Engine:
+    """Load what evaluates the members of one architecture fastest here.
 
-    ==================================================  ====================================
-    model                                               engine
-    ==================================================  ====================================
-    any, on a worker with a GPU                         Keras
-    `fused` in the registry and not masked, on a CPU    the fused kernel, all members at once
-    any other, on a CPU                                 Keras
-    ==================================================  ====================================
+    =====================================================  =====================================
+    members                                                engine
+    =====================================================  =====================================
+    regressors                                             NumPy
+    networks, on a worker with a GPU                       Keras
+    `fused` in the registry and not masked, on a CPU       the fused kernel, all members at once
+    any other network, on a CPU                            Keras
+    =====================================================  =====================================
 
     Parameters
     ----------
@@ -90,18 +99,24 @@ def choose_engine(folder: Path, card: ModelCard) -> Engine:
         Folder of the model.
     card : ModelCard
         Its card.
+    architecture : str
+        One of those that the card names.
 
     Raises
     ------
     UserError
-        If weights are missing or damaged, or the architecture is unknown.
+        If weights are missing or damaged, or there is no such architecture in models.
     """
-    check(card.architecture)
-    fused = ARCHITECTURES[card.architecture].fused and not card.preprocess.masked
-    if fused and not _has_gpu():
-        paths = [weights_path(folder, member) for member in card.members]
-        return FusedEnsemble.from_files(paths, _CHANNELS).predict
-    return KerasEnsemble([load_member(folder, card, member) for member in card.members]).predict
+    check_model(architecture)
+    members = members_of(card, architecture)
+    paths = [weights_path(folder, member) for member in members]
+    engine = ARCHITECTURES[architecture].engine
+    if engine == "kernel":
+        return KernelEnsemble.from_files(paths).predict
+    if engine == "fused" and not card.preprocess.masked and not _has_gpu():
+        n_static = n_static_of(architecture, card.static)
+        return FusedEnsemble.from_files(paths, _CHANNELS, n_static).predict
+    return KerasEnsemble([load_member(folder, card, member) for member in members]).predict
 
 
 def _has_gpu() -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from rrl_batch.errors import UserError
 from rrl_batch.inference.recurrent_kernel import (
@@ -18,6 +18,7 @@ from rrl_batch.inference.recurrent_kernel import (
     evaluate,
 )
 from rrl_batch.inference.stack_file import Direction, RecurrentStack, read_stack
+from rrl_batch.lightcurve.inputs import Inputs
 
 Float32Array = NDArray[np.float32]
 
@@ -26,6 +27,8 @@ Float32Array = NDArray[np.float32]
 class FusedEnsemble:
     """Stacks of GRU or LSTM layers, alike in all but their weights, that the kernel evaluates.
 
+    If they have static inputs, a hidden layer takes these and the last states.
+
     A star's prediction depends on its own curve alone, to the last bit: not on the stars beside
     it, nor on the number of threads.
 
@@ -33,18 +36,24 @@ class FusedEnsemble:
     ----------
     n_channels : int
         Numbers a point of the input.
+    n_static : int
+        Inputs beside the curve: the first shape parameters.
+    n_hidden : int
+        Units of the hidden layer; 0 without static inputs.
     runs : (n_runs,) structured ndarray
-        The architecture, as the kernel reads it.
+        The recurrent layers, as the kernel reads them.
     weights : (n_members, n_weights) float32 ndarray
         The weights, in the kernel's order.
     """
 
     n_channels: int
+    n_static: int
+    n_hidden: int
     runs: NDArray[np.void]
     weights: Float32Array
 
     @classmethod
-    def from_files(cls, paths: Sequence[Path], n_channels: int) -> Self:
+    def from_files(cls, paths: Sequence[Path], n_channels: int, n_static: int = 0) -> Self:
         """Read the members from their weights files.
 
         Parameters
@@ -53,53 +62,81 @@ class FusedEnsemble:
             A file a member, of which there is at least one.
         n_channels : int
             Numbers a point of the input.
+        n_static : int
+            Inputs beside the curve.
 
         Raises
         ------
         UserError
             If a file is damaged, does not hold a recurrent stack, or is unlike the first.
         """
-        members = [pack(read_stack(path, n_channels)) for path in paths]
-        runs = members[0][0]
-        for path, (others, _) in zip(paths, members, strict=True):
-            if not np.array_equal(runs, others):
+        stacks = [read_stack(path, n_channels, n_static) for path in paths]
+        members = [pack(stack) for stack in stacks]
+        hidden = [[len(layer.bias) for layer in stack.head[:-1]] for stack in stacks]
+        runs, n_hidden = members[0][0], hidden[0]
+        for path, (others, _), n_others in zip(paths, members, hidden, strict=True):
+            if not np.array_equal(runs, others) or n_hidden != n_others:
                 raise UserError(f"{path} has other layers than {paths[0]}; train again.")
-        return cls(n_channels, runs, np.stack([weights for _, weights in members]))
+        weights = np.stack([weights for _, weights in members])
+        return cls(n_channels, n_static, sum(n_hidden), runs, weights)
 
-    def predict(self, sequences: ArrayLike) -> Float32Array:
+    def predict(self, inputs: Inputs) -> Float32Array:
         """Return every member's prediction, on as many threads as numba may use.
 
         The kernel is called, and compiled if need be, even if there is no star.
 
         Parameters
         ----------
-        sequences : (n_stars, n_points, n_channels) float32
-            Curves, in any memory layout.
+        inputs : Inputs
+            Curves, (n_stars, n_points, n_channels), and shape parameters, in any memory layout.
 
         Returns
         -------
         (n_stars, n_members) float32 ndarray
-            In dex; NaN where a curve has a NaN.
+            In dex; NaN where a curve, or a static input, has a NaN.
 
         Raises
         ------
         ValueError
-            If the sequences have another number of channels, or no points.
+            If the sequences have another number of channels, or no points; or if there are too few
+            shape parameters.
         """
-        sequences = np.ascontiguousarray(sequences, dtype=np.float32)
+        sequences = np.asarray(inputs.sequences)
         if sequences.ndim != 3 or sequences.shape[2] != self.n_channels or not sequences.shape[1]:
             raise ValueError(
                 f"sequences must have the shape (n_stars, n_points, {self.n_channels}) with one "
                 f"point or more, got {sequences.shape}"
             )
+        static = inputs.shape[:, : self.n_static]
+        if static.shape != (len(sequences), self.n_static):
+            raise ValueError(
+                f"shape must have {len(sequences)} rows with {self.n_static} columns or more, got "
+                f"{inputs.shape.shape}"
+            )
         n_stars, n_points, _ = sequences.shape
         predicted = np.empty((n_stars, len(self.weights)), np.float32)
-        curves = sequences.reshape(n_stars, n_points * self.n_channels)
-        # Arrow's buffers are read-only, for numba a type of its own: one type for all.
-        curves.flags.writeable = False
         n_threads = min(numba.get_num_threads(), -(-n_stars // LANES))
-        evaluate(curves, self.n_channels, self.runs, self.weights, n_threads, predicted)
+        evaluate(
+            _plain(sequences.reshape(n_stars, n_points * self.n_channels)),
+            self.n_channels,
+            _plain(static),
+            self.runs,
+            self.weights,
+            self.n_hidden,
+            n_threads,
+            predicted,
+        )
         return predicted
+
+
+def _plain(array: NDArray[Any]) -> Float32Array:
+    """Return an array in the one type that the kernel is compiled for.
+
+    Arrow's buffers are read-only, which for numba is a type of its own.
+    """
+    plain = np.ascontiguousarray(array, np.float32).view()
+    plain.flags.writeable = False
+    return plain
 
 
 def pack(stack: RecurrentStack) -> tuple[NDArray[np.void], Float32Array]:
@@ -130,7 +167,7 @@ def pack(stack: RecurrentStack) -> tuple[NDArray[np.void], Float32Array]:
             parts.append(_pack_direction(direction))
             first_row += n_units
             size += parts[-1].size
-    parts += [stack.kernel[:, 0], stack.bias]
+    parts += [np.vstack([layer.kernel, layer.bias]).T.ravel() for layer in stack.head]
     return np.array(runs, RUN), np.concatenate(parts).astype(np.float32)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rrl_batch.contracts import CATALOGUE, Flag
 from rrl_batch.contracts.flags import NO_METALLICITY
 from rrl_batch.inference.ensemble import Ensemble, cached_ensemble
+from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
 from rrl_batch.models.baseline import offset_from
 from rrl_batch.models.folder import Domain
@@ -47,7 +48,10 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
     flags = flags | np.where(outside, np.int32(Flag.OUTSIDE_TRAINING_DOMAIN), np.int32(0))
 
     members = np.full((len(table), len(ensemble.card.members)), np.nan)
-    members[predictable] = ensemble.predict_members(stars.sequences[predictable])
+    inputs = Inputs(
+        stars.sequences[predictable], np.empty((np.count_nonzero(predictable), 0), np.float32)
+    )
+    (members[predictable],) = ensemble.predict_members(inputs).values()
     fold = table["source_id"].map(ensemble.held_out_by).to_numpy(np.float64, na_value=np.nan)
     mean = members.mean(axis=1)
     feh = _unseen(members, mean, fold)

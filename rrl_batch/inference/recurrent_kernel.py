@@ -272,14 +272,14 @@ def _lstm_unit(typing, weights, weights_at, work, x, n_inputs, before, n_units, 
 
 
 @njit(cache=True, error_model="numpy")
-def _load_block(sequences: Float32Array, first: int, work: Float32Array) -> None:
-    """Turn a block of stars into rows; the lanes beyond the last star keep what they hold."""
+def _load_block(values: Float32Array, first: int, work: Float32Array) -> None:
+    """Turn the values of a block of stars into rows; lanes beyond the last star stay as they are."""
     a_line = 16  # of the cache: each is read once
-    n_values = sequences.shape[1]
+    n_values = values.shape[1]
     for begin in range(0, n_values, a_line):
-        for star in range(first, min(first + LANES, sequences.shape[0])):
+        for star in range(first, min(first + LANES, values.shape[0])):
             for i in range(begin, min(begin + a_line, n_values)):
-                work[i * LANES + star - first] = sequences[star, i]
+                work[i * LANES + star - first] = values[star, i]
 
 
 @njit(cache=True, error_model="numpy")
@@ -312,38 +312,74 @@ def _advance(
 
 
 @njit(cache=True, error_model="numpy")
+def _weighted_sum(
+    work: Float32Array, source: int, n_rows: int, weights: Float32Array, at: int, target: int
+) -> None:
+    """Put a weighted sum of rows into a row; its weights are followed by its bias."""
+    work[target : target + LANES] = weights[at + n_rows]
+    for i in range(n_rows):
+        weight, row = weights[at + i], source + i * LANES
+        for lane in range(LANES):
+            work[target + lane] += weight * work[row + lane]
+
+
+@njit(cache=True, error_model="numpy")
+def _evaluate_head(
+    weights: Float32Array, n_hidden: int, work: Float32Array, features: int, n_rows: int
+) -> int:
+    """Take a block from its features to the output; return where its row is."""
+    after = features + n_rows * LANES
+    at = weights.size - n_hidden * (n_rows + 1) - (n_hidden or n_rows) - 1
+    if n_hidden:
+        for unit in range(n_hidden):
+            row = after + unit * LANES
+            _weighted_sum(work, features, n_rows, weights, at, row)
+            at += n_rows + 1
+            for lane in range(row, row + LANES):
+                work[lane] /= np.float32(1.0) + math.exp(-work[lane])
+        features, n_rows, after = after, n_hidden, after + n_hidden * LANES
+    _weighted_sum(work, features, n_rows, weights, at, after)
+    return after
+
+
+@njit(cache=True, error_model="numpy")
 def _evaluate_block(
     runs: npt.NDArray[np.void],
     weights: Float32Array,
+    n_hidden: int,
     work: Float32Array,
     layers: tuple[int, int],
     zeros: int,
     cells: int,
+    features: int,
+    n_static: int,
     n_steps: int,
     predicted: Float32Array,
 ) -> None:
     """Take a block, whose inputs are in `work`, through one member."""
-    bias = weights.size - 1
-    predicted[:] = weights[bias]
+    width = runs[-1].width
     for run in runs:
         source = 0 if run.layer == 0 else layers[(run.layer - 1) % 2]
         target = layers[run.layer % 2]
         _advance(run, weights, work, source, target, zeros, cells, n_steps)
         if run.layer == runs[-1].layer:
             final_step = 0 if run.backward else n_steps - 1
-            for unit in range(run.first_row, run.first_row + run.n_units):
-                weight = weights[bias - run.width + unit]
-                row = target + (final_step * run.width + unit) * LANES
-                for lane in range(predicted.size):
-                    predicted[lane] += weight * work[row + lane]
+            first = target + (final_step * width + run.first_row) * LANES
+            own = features + run.first_row * LANES
+            for i in range(run.n_units * LANES):
+                work[own + i] = work[first + i]
+    output = _evaluate_head(weights, n_hidden, work, features, width + n_static)
+    predicted[:] = work[output : output + predicted.size]
 
 
 @njit(cache=True, error_model="numpy", parallel=True, nogil=True)
 def evaluate(
     sequences: Float32Array,
     n_channels: int,
+    static: Float32Array,
     runs: npt.NDArray[np.void],
     weights: Float32Array,
+    n_hidden: int,
     n_threads: int,
     predicted: Float32Array,
 ) -> None:
@@ -355,16 +391,23 @@ def evaluate(
         The curves, read-only.
     n_channels : int
         Numbers a point.
+    static : (n_stars, n_static) float32
+        Inputs beside the curves, read-only.
     runs : (n_runs,) structured, `RUN`
-        The network, in the order of evaluation.
+        The recurrent layers, in the order of evaluation.
     weights : (n_members, n_weights) float32
-        The weights of all runs; then those of the output from the last layer, and its bias.
+        The weights of all runs. Then those of each hidden unit, of the last layer's states, of the
+        static inputs, and its bias. Then those of the output, of the hidden units or, if there are
+        none, of what they would take, and its bias.
+    n_hidden : int
+        Number of hidden units between the last layer and the output; they have SiLU activation.
     n_threads : int
         Number of threads.
     predicted : (n_stars, n_members) float32
         The output, filled in.
     """
     n_stars, n_values = sequences.shape
+    n_static = static.shape[1]
     n_steps = n_values // n_channels
     inputs_size = n_values * LANES
     layer_size = n_steps * runs["width"].max() * LANES
@@ -372,14 +415,28 @@ def evaluate(
     layers = inputs_size, inputs_size + layer_size  # the states of two layers, in turn
     zeros = inputs_size + 2 * layer_size  # the states before the first step
     cells = zeros + units_size
+    features = cells + units_size  # last states and static inputs, hidden units, output
+    beside = features + runs[-1].width * LANES
+    size = beside + (n_static + n_hidden + 1) * LANES
     for thread in prange(n_threads):
-        memory = np.zeros(cells + units_size + WIDTH, np.float32)
+        memory = np.zeros(size + WIDTH, np.float32)
         # A vector that crosses from one line of the cache to the next costs two loads.
         work = memory[(-memory.ctypes.data // 4) % WIDTH :]
         for first in range(thread * LANES, n_stars, n_threads * LANES):
             _load_block(sequences, first, work)
+            _load_block(static, first, work[beside:])
             block = predicted[first : first + LANES]
             for member in range(len(weights)):
                 _evaluate_block(
-                    runs, weights[member], work, layers, zeros, cells, n_steps, block[:, member]
+                    runs,
+                    weights[member],
+                    n_hidden,
+                    work,
+                    layers,
+                    zeros,
+                    cells,
+                    features,
+                    n_static,
+                    n_steps,
+                    block[:, member],
                 )

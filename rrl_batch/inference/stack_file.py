@@ -9,6 +9,7 @@ for.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,13 +22,28 @@ from rrl_batch.errors import UserError
 
 Float32Array = NDArray[np.float32]
 
-_PASSIVE = re.compile(r"(input_layer|dropout)(_\d+)?")
+_PASSIVE = re.compile(r"(input_layer|dropout|concatenate)(_\d+)?")
 _DIRECTIONS = {
     "gru": ("cell",),
     "lstm": ("cell",),
     "bidirectional": ("forward_layer/cell", "backward_layer/cell"),
 }
-_OUTPUT = "dense"
+_HEAD = ("dense", "dense_1")
+
+
+class Dense(NamedTuple):
+    """Weights of a dense layer.
+
+    Parameters
+    ----------
+    kernel : (n_inputs, n_units) float32
+        Of the inputs.
+    bias : (n_units,) float32
+        Of the units.
+    """
+
+    kernel: Float32Array
+    bias: Float32Array
 
 
 class Direction(NamedTuple):
@@ -60,24 +76,22 @@ class Direction(NamedTuple):
 
 @dataclass(frozen=True)
 class RecurrentStack:
-    """Weights of layers of GRU or LSTM, one after the other, and of one linear output.
+    """Weights of layers of GRU or LSTM, one after the other, and of the dense layers after them.
 
     Parameters
     ----------
     layers : list of list of Direction
         For each layer its forward direction, and its backward one if it is bidirectional.
-    kernel : (width of the last layer, 1) float32
-        Of the output.
-    bias : (1,) float32
-        Of the output.
+    head : list of Dense
+        A linear output; ahead of it, if there are static inputs, a hidden layer that takes the
+        last states and them.
     """
 
     layers: list[list[Direction]]
-    kernel: Float32Array
-    bias: Float32Array
+    head: list[Dense]
 
 
-def read_stack(path: Path, n_channels: int) -> RecurrentStack:
+def read_stack(path: Path, n_channels: int, n_static: int = 0) -> RecurrentStack:
     """Read the weights of a recurrent stack.
 
     Parameters
@@ -86,6 +100,8 @@ def read_stack(path: Path, n_channels: int) -> RecurrentStack:
         Weights file of Keras.
     n_channels : int
         Numbers a point of the input.
+    n_static : int
+        Number of inputs beside the curve.
 
     Raises
     ------
@@ -94,28 +110,33 @@ def read_stack(path: Path, n_channels: int) -> RecurrentStack:
     """
     try:
         with h5py.File(path) as file:
-            return _read(file, n_channels)
+            return _read(file, n_channels, n_static)
     except (OSError, RuntimeError, LookupError, ValueError) as error:  # h5py raises any of them
         raise UserError(
             f"{path} does not hold the weights of a recurrent network ({error}); train again."
         ) from None
 
 
-def _read(file: h5py.File, n_channels: int) -> RecurrentStack:
+def _read(file: h5py.File, n_channels: int, n_static: int) -> RecurrentStack:
     layers, width = [], n_channels
-    for name in _recurrent_layers(file):
+    dense = _HEAD if n_static else _HEAD[:1]
+    for name in _recurrent_layers(file, dense):
         parts = _DIRECTIONS[name.split("_")[0]]
         layers.append([_direction(file, f"layers/{name}/{part}", width) for part in parts])
         width = sum(direction.n_units for direction in layers[-1])
-    kernel, bias = _arrays(file, f"layers/{_OUTPUT}", 2)
-    _check([kernel, bias], [(width, 1), (1,)], _OUTPUT)
-    return RecurrentStack(layers, kernel, bias)
+    head = [Dense(*_arrays(file, f"layers/{name}", 2)) for name in dense]
+    n_hidden = [len(layer.bias) for layer in head[:-1]]
+    for name, layer, n_inputs, n_units in zip(
+        dense, head, [width + n_static, *n_hidden], [*n_hidden, 1], strict=True
+    ):
+        _check(list(layer), [(n_inputs, n_units), (n_units,)], name)
+    return RecurrentStack(layers, head)
 
 
-def _recurrent_layers(file: h5py.File) -> list[str]:
+def _recurrent_layers(file: h5py.File, dense: Sequence[str]) -> list[str]:
     """Return the groups of the recurrent layers in the order of the network."""
     groups = list(_group(file, "layers"))
-    names = {name for name in groups if not _PASSIVE.fullmatch(name)} - {_OUTPUT}
+    names = {name for name in groups if not _PASSIVE.fullmatch(name)} - set(dense)
     for kind in _DIRECTIONS:
         in_order = [kind, *(f"{kind}_{number}" for number in range(1, len(names)))]
         if names == set(in_order):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rrl_batch.errors import UserError
 from rrl_batch.models.baseline import LinearBaseline
-from rrl_batch.models.registry import build
+from rrl_batch.models.registry import Static, build, n_static_of
 from rrl_batch.storage.commit import checksum, replacing, write_json
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Preprocess(_Strict):
 
 
 class Member(_Strict):
-    """One network of the ensemble.
+    """One network, or regressor, of the ensemble.
 
     Parameters
     ----------
@@ -49,6 +49,10 @@ class Member(_Strict):
         Its weights, in the model's folder.
     sha256 : str
         Checksum of that file.
+    architecture : str
+        Name in the registry.
+    repeat : int
+        Number of the cross-validation that `fold` is of.
     fold : int
         The fold that it has never seen.
     epochs : int
@@ -57,6 +61,8 @@ class Member(_Strict):
 
     file: str = Field(pattern=r"^[\w.]+$")
     sha256: str
+    architecture: str
+    repeat: int = 0
     fold: int
     epochs: int
 
@@ -86,8 +92,10 @@ class ModelCard(_Strict):
 
     Parameters
     ----------
-    architecture : str
-        Name in the registry.
+    architecture : tuple of str
+        Names in the registry: the kinds of predictor that the model combines.
+    static : {"none", "period", "shape"}
+        Which shape parameters networks get beside the curve.
     preprocess : Preprocess
         Settings of the light-curve preparation.
     modes : tuple of str
@@ -114,7 +122,8 @@ class ModelCard(_Strict):
         Fingerprints of survey and labels, and the code's version.
     """
 
-    architecture: str
+    architecture: tuple[str, ...] = Field(min_length=1)
+    static: Static = "none"
     preprocess: Preprocess
     modes: tuple[str, ...]
     scale: str
@@ -162,6 +171,11 @@ def save_weights(network: "keras.Model", path: Path) -> str:
     return checksum(path)
 
 
+def members_of(card: ModelCard, architecture: str) -> list[Member]:
+    """Return the members of one architecture, in the card's order."""
+    return [member for member in card.members if member.architecture == architecture]
+
+
 def weights_path(folder: Path, member: Member) -> Path:
     """Return the path of a member's weights.
 
@@ -189,8 +203,9 @@ def held_out_folds(folder: Path, card: ModelCard) -> pd.Series:
     if not path.exists() or checksum(path) != card.out_of_fold:
         raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
     stars = pd.read_parquet(path, columns=["source_id", "fold"])
-    folds = [member.fold for member in card.members]
-    if folds != list(range(len(folds))) or not stars["fold"].isin(folds).all():
+    folds = [[member.fold for member in members_of(card, name)] for name in card.architecture]
+    in_order = all(numbers == list(range(len(numbers))) for numbers in folds)
+    if not in_order or not all(stars["fold"].isin(numbers).all() for numbers in folds):
         raise UserError(f"{folder / CARD} does not name a member for every fold; train again.")
     return stars.set_index("source_id")["fold"]
 
@@ -204,12 +219,17 @@ def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
         If the weights are missing, are not those that the card names, or do not fit the network.
     """
     path = weights_path(folder, member)
-    network = build(card.architecture, card.preprocess.points, masked=card.preprocess.masked)
+    network = build(
+        member.architecture,
+        card.preprocess.points,
+        masked=card.preprocess.masked,
+        n_static=n_static_of(member.architecture, card.static),
+    )
     try:
         network.load_weights(path)
     except (OSError, RuntimeError, LookupError, ValueError) as error:
         raise UserError(
-            f"{path} does not hold the weights of the architecture '{card.architecture}' "
+            f"{path} does not hold the weights of the architecture '{member.architecture}' "
             f"({_first_line(error)}); train again."
         ) from None
     return network

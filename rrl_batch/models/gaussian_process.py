@@ -13,20 +13,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
+from scipy.linalg.lapack import dpotri
+from scipy.optimize import Bounds, minimize
 
 from rrl_batch.models.kernel_expansion import rbf
 
 Floats = NDArray[np.float64]
 
-START = {"length": 4.0, "amplitude": 1.0, "noise": 0.4}
-BOUNDS = {"length": (0.1, 1e3), "amplitude": (0.05, 20.0), "noise": (0.02, 3.0)}
-"""In units of the standard deviations of inputs and of target; an input whose length scale is at
-the upper bound has no influence."""
+LENGTH = (0.1, 4.0, 1e3)
+AMPLITUDE = (0.05, 1.0, 20.0)
+NOISE = (0.02, 0.4, 3.0)
+"""Lower bound, first guess and upper bound, in units of the standard deviations of inputs and of
+target; an input whose length scale is at the upper bound has no influence."""
 
 _ITERATIONS = 80
-_TOLERANCE = 1e-7
-"""Relative change of the likelihood at which the search ends: some 1e-4 in the logarithm."""
+_TOLERANCE = 1e-6
+"""Relative change of the logarithm of the likelihood at which the search ends: some 1e-3."""
 
 
 class GaussianProcess(NamedTuple):
@@ -57,14 +59,18 @@ class GaussianProcess(NamedTuple):
         weights : (n_stars,) float64
             A star's noise has the variance noise² / weight.
         """
-        n_inputs = inputs.shape[1]
-        names = ["length"] * n_inputs + ["amplitude", "noise"]
+
+        def surprise(theta: Floats) -> tuple[float, Floats]:
+            return cls._of(theta).surprise(inputs, target, weights)
+
+        ranges = [LENGTH] * inputs.shape[1] + [AMPLITUDE, NOISE]
+        low, guess, high = np.log(np.array(ranges)).T
         found = minimize(
-            lambda theta: cls._of(theta).surprise(inputs, target, weights),
-            np.log([START[name] for name in names]),
+            surprise,
+            guess,
             jac=True,
             method="L-BFGS-B",
-            bounds=np.log([BOUNDS[name] for name in names]),
+            bounds=Bounds(low, high),
             options={"maxiter": _ITERATIONS, "ftol": _TOLERANCE},
         )
         return cls._of(found.x)
@@ -89,15 +95,14 @@ class GaussianProcess(NamedTuple):
         gradient : (n_inputs + 2,) float64 ndarray
             Its derivatives by the logarithms of length scales, amplitude and noise.
         """
-        scaled = inputs / self.length
-        signal = self.amplitude**2 * rbf(scaled, scaled)
-        noise = self.noise**2 / weights
+        scaled, signal, noise = self._covariance(inputs, weights)
         factor = cho_factor(signal + np.diag(noise), lower=True)
         alpha = cho_solve(factor, target)
         value = 0.5 * target @ alpha + np.log(np.diag(factor[0])).sum()
 
         # half the trace of `slope` times the derivative of the covariance
-        slope = cho_solve(factor, np.eye(len(target))) - np.outer(alpha, alpha)
+        inverse, _ = dpotri(*factor)
+        slope = np.tril(inverse) + np.tril(inverse, -1).T - np.outer(alpha, alpha)
         by_noise = np.diag(slope) @ noise
         slope *= signal
         by_length = slope.sum(axis=1) @ scaled**2 - (scaled * (slope @ scaled)).sum(axis=0)
@@ -111,8 +116,11 @@ class GaussianProcess(NamedTuple):
         inputs, target, weights : ndarray
             As `fit` takes them.
         """
-        scaled = inputs / self.length
-        covariance = self.amplitude**2 * rbf(scaled, scaled)
-        covariance[np.diag_indices_from(covariance)] += self.noise**2 / weights
-        solution: Floats = cho_solve(cho_factor(covariance, lower=True), target)
+        _, signal, noise = self._covariance(inputs, weights)
+        solution: Floats = cho_solve(cho_factor(signal + np.diag(noise), lower=True), target)
         return self.amplitude**2 * solution
+
+    def _covariance(self, inputs: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the inputs in length scales, the signal's covariance, and the noise variances."""
+        scaled = inputs / self.length
+        return scaled, self.amplitude**2 * rbf(scaled, scaled), self.noise**2 / weights

@@ -3,7 +3,7 @@
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,7 +35,7 @@ class KernelExpansion:
         Their weights, in dex.
     """
 
-    kernel: Literal["linear", "rbf"]
+    kernel: str
     intercept: float
     centre: Floats
     scale: Floats
@@ -123,7 +123,7 @@ class KernelExpansion:
         for name, array in arrays.items():
             if array.dtype != np.float64 or not np.isfinite(array).all():
                 raise ValueError(f"{name} are no finite numbers in double precision")
-        return cls(kernel=kernel, **arrays | {"intercept": float(arrays["intercept"])})
+        return cls(kernel, float(arrays.pop("intercept")), **arrays)
 
 
 def rbf(first: Floats, second: Floats) -> Floats:

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rrl_batch.errors import UserError
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.sequences import PADDING
 from rrl_batch.lightcurve.shape import N_SHAPE
-from rrl_batch.models import convolutional, dense, hybrid, recurrent, transformer
+from rrl_batch.models import convolutional, dense, hybrid, recurrent, regressors, transformer
 from rrl_batch.models.seeds import layer_seeds
 
 if TYPE_CHECKING:
     import keras
+
+Floats = NDArray[np.float64]
 
 Static = Literal["none", "period", "shape"]
 """Which shape parameters a network gets beside the curve."""
@@ -46,12 +48,16 @@ class Architecture:
         features (n_stars, n_features). A regressor has none.
     dropout : bool
         Whether it has layers of dropout.
+    fit : callable, optional
+        What fits a regressor: from finite shape parameters, metallicities, sample weights and a
+        seed.
     """
 
     takes: Literal["curve", "shape"]
     engine: Literal["fused", "keras", "kernel", "none"]
     layers: "Callable[[keras.KerasTensor, Iterator[int]], keras.KerasTensor] | None" = None
     dropout: bool = False
+    fit: Callable[[Floats, Floats, Floats, int], regressors.Regressor] | None = None
 
     @property
     def is_network(self) -> bool:
@@ -71,10 +77,10 @@ ARCHITECTURES = {
     "convgru": Architecture("curve", "keras", hybrid.convgru, dropout=True),
     "transformer": Architecture("curve", "keras", transformer.transformer, dropout=True),
     "mlp": Architecture("shape", "keras", dense.mlp, dropout=True),
-    "ridge": Architecture("shape", "kernel"),
-    "svr": Architecture("shape", "kernel"),
-    "gp": Architecture("shape", "kernel"),
-    "boosting": Architecture("shape", "none"),
+    "ridge": Architecture("shape", "kernel", fit=regressors.ridge),
+    "svr": Architecture("shape", "kernel", fit=regressors.svr),
+    "gp": Architecture("shape", "kernel", fit=regressors.gp),
+    "boosting": Architecture("shape", "none", fit=regressors.boosting),
 }
 
 
@@ -166,6 +172,38 @@ def _set_dropout(network: "keras.Model", rate: float) -> None:
     for layer in network.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = rate
+
+
+def fit_regressor(
+    name: str, shape: ArrayLike, feh: ArrayLike, weights: ArrayLike, seed: int
+) -> regressors.Regressor:
+    """Fit a regressor, in double precision, to the stars whose shape parameters are all known.
+
+    Parameters
+    ----------
+    name : str
+        Name in the registry.
+    shape : (n_stars, n_shape) array_like
+        Shape parameters.
+    feh : (n_stars,) array_like
+        Metallicities, in dex.
+    weights : (n_stars,) array_like
+        Sample weights, positive.
+    seed : int
+        Seed of whatever it draws.
+
+    Raises
+    ------
+    UserError
+        If there is no such architecture.
+    """
+    check(name)
+    fit = ARCHITECTURES[name].fit
+    if fit is None:
+        raise ValueError(f"'{name}' is no regressor")
+    shape, feh, weights = (np.asarray(array, np.float64) for array in (shape, feh, weights))
+    known = np.isfinite(shape).all(axis=1)
+    return fit(shape[known], feh[known], weights[known], seed)
 
 
 def arrays_for(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rrl_batch.models.dense import HEAD
 
@@ -41,6 +41,6 @@ def undo_scaling(
     network.layers[-1].set_weights([kernel * feh_scale, bias * feh_scale + feh_mean])
 
 
-def _weights(layer: "keras.layers.Layer") -> "list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]":
+def _weights(layer: "keras.layers.Layer") -> list[NDArray[np.float64]]:
     """Return a layer's weights in double precision, in which they are scaled."""
     return [weight.astype(np.float64) for weight in layer.get_weights()]
