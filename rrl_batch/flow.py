@@ -5,15 +5,18 @@ piece streams through a stage in batches of at most 5,000 stars, by functions th
 Dask, and ends in a file that is committed, so that a run that was stopped goes on where it was.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import reduce
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from dask import bag
+from dask import bag, delayed
 
 from rrl_batch import __version__, tasks
 from rrl_batch.catalogue import write as catalogue
@@ -22,8 +25,10 @@ from rrl_batch.cluster.monitor import gather, report
 from rrl_batch.cluster.worker import call_once, compile_once
 from rrl_batch.job import Job, TrainingSection
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.population import ITERATIONS, Noise, update
+from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.prepare import prepare
-from rrl_batch.models.folder import CARD, ModelCard, Preprocess
+from rrl_batch.models.folder import CARD, ModelCard, Preprocess, preparation, write_priors
 from rrl_batch.sources.files import StagedLightCurves, stage_transits
 from rrl_batch.sources.synthetic import simulate_stars
 from rrl_batch.sources.synthetic.source import SimulatedLightCurves, true_labels
@@ -33,7 +38,7 @@ from rrl_batch.storage.manifest import Manifest, Receipt, claim, is_whole
 from rrl_batch.storage.sky import Partition, neighbours
 from rrl_batch.survey import write as survey_files
 from rrl_batch.survey.alignment import check_epochs
-from rrl_batch.survey.read import Survey
+from rrl_batch.survey.read import Survey, SurveyPartition
 from rrl_batch.training.finish import finish_model
 from rrl_batch.training.fit import FittedMember, weights_file
 from rrl_batch.training.problem import FitSettings
@@ -41,6 +46,7 @@ from rrl_batch.training.shards import Selection, read_shards
 from rrl_batch.training.start import assign_training_folds, store_labels
 
 if TYPE_CHECKING:
+    from dask.delayed import Delayed
     from distributed import Client
 
 T = TypeVar("T")
@@ -52,6 +58,15 @@ STARS_PER_TASK = 1_000
 
 STARS_PER_SELECTION = 20_000
 """The same where most stars are only read, to find those with a label."""
+
+STARS_PER_EXPECTATION = 10_000
+"""The same of an iteration of EM."""
+
+MAX_POPULATION = 300_000
+"""Stars from which a population is known well enough; they are held in memory, at about 1 kB each
+with 40 epochs."""
+
+TERMS_PER_SUM = 8
 
 
 def simulate(client: "Client", n_stars: int, seed: int, out: Path, labels: Path) -> Manifest:
@@ -124,11 +139,14 @@ def train(
     _check_alignment(client, survey, model, preprocess)
     store_labels(root, labels)
     mark = fingerprint(made_from)
-    compile_once(client, prepare, LightCurveBatch.empty(), **preprocess)
+    population = job.preprocess.smoothing == "population"
+    priors = fit_population(client, survey, selection.modes) if population else None
+    arguments = {**preprocess, "priors": priors}
+    compile_once(client, prepare, LightCurveBatch.empty(), **arguments)
     receipts = _over_the_sky(
         client, tasks.write_training_shard, list(enumerate(survey.partitions)),
         [piece.rows for piece in survey.partitions], STARS_PER_SELECTION, stage="select",
-        root=root.resolve(), preprocess=preprocess, selection=selection, mark=mark,
+        root=root.resolve(), preprocess=arguments, selection=selection, mark=mark,
     )  # fmt: skip
     counts = assign_training_folds(
         root, receipts, len(labels), job.training.folds, job.training.seed
@@ -142,6 +160,7 @@ def train(
         selection,
         preprocess,
         architecture=job.model.architecture,
+        priors=write_priors(model, priors or {}),
         scale=str(labels["scale"].iloc[0]),
         synthetic=survey.synthetic,
         training={**settings, "stars": counts},
@@ -157,7 +176,7 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     if claim(out, "catalogue", made_from) and is_whole(out):
         return Manifest.read(out)
 
-    preprocess = card.preprocess.model_dump()
+    preprocess = preparation(model, card)
     _check_alignment(client, survey, model, preprocess)
     arguments = {"preprocess": preprocess, "model": model.resolve(), "mark": mark}
     compile_once(client, tasks.predict_batch, LightCurveBatch.empty(), **arguments)
@@ -170,6 +189,61 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     return catalogue.finish_catalogue(
         out, [p.pixel for p in survey.partitions], receipts, provenance
     )
+
+
+def fit_population(
+    client: "Client", survey: Survey, modes: Sequence[str]
+) -> dict[str, PopulationPrior]:
+    """Find how the light curves of each pulsation mode are distributed, without any label.
+
+    EM over the survey: the curves of a part of the sky stay on a worker; an iteration is an E-step
+    a part, a sum of what they found and an M-step, whose prior the next iteration begins with.
+    """
+    first = {mode: PopulationPrior.first(mode) for mode in modes}
+    empty = LightCurveBatch.empty()
+    compile_once(client, prepare, empty, smoothing="population", priors=first)
+    pieces = _part_of(survey)
+    groups = neighbours([piece.rows for piece in pieces], STARS_PER_EXPECTATION)
+    read = delayed(tasks.folded_curves, nout=len(modes))
+    parts = [tuple(read(pieces[group], modes)) for group in groups]
+    steps = [
+        step
+        for prior, curves in zip(first.values(), zip(*parts, strict=True), strict=True)
+        for step in _iterate(curves, prior)
+    ]
+    found: list[PopulationPrior] = gather(
+        client, client.compute(steps), stage="population", unit="iterations",
+        planned=[1] * len(steps),
+    )  # fmt: skip
+    return dict(zip(modes, found[ITERATIONS - 1 :: ITERATIONS], strict=True))
+
+
+def _part_of(survey: Survey) -> list[SurveyPartition]:
+    """Return all partitions of a survey, or random ones of a survey that is larger than needed."""
+    order = np.random.default_rng(0).permutation(len(survey.partitions))
+    before = np.cumsum([0, *(survey.partitions[i].rows for i in order)])[:-1]
+    return [survey.partitions[i] for i in sorted(order[before < MAX_POPULATION])]
+
+
+def _iterate(curves: "Sequence[Delayed]", first: PopulationPrior) -> "list[Delayed]":
+    """Return the prior after each iteration of EM on parts of the light curves, to be computed."""
+    expect = delayed(tasks.expectation, nout=2)
+    prior, priors = first, []
+    noise: Sequence[Delayed] = [delayed(Noise.first)(part) for part in curves]
+    for _ in range(ITERATIONS):
+        steps = [expect(part, known, prior) for part, known in zip(curves, noise, strict=True)]
+        found, noise = zip(*steps, strict=True)
+        prior = delayed(update)(_tree_sum(found), first.mode)
+        priors.append(prior)
+    return priors
+
+
+def _tree_sum(terms: "Sequence[Delayed]") -> "Delayed":
+    """Return a sum that is taken few terms at a time, always in the same order."""
+    while len(terms) > 1:
+        few = (terms[i : i + TERMS_PER_SUM] for i in range(0, len(terms), TERMS_PER_SUM))
+        terms = [delayed(reduce)(operator.add, list(some)) for some in few]
+    return terms[0]
 
 
 def _write_survey(

@@ -110,8 +110,10 @@ def gather(
     finally:
         bar.close()
         client.unsubscribe_topic(_TOPIC)
-        # those that failed too: the same tasks given again shall run again
-        client.cancel(list(futures))
+        # those that failed too: the same tasks given again shall run again; a scheduler that is told
+        # to cancel them breaks off the connection where one depends on another
+        for future in futures:
+            future.release()
     return [results[future.key] for future in futures]
 
 

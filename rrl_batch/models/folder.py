@@ -1,8 +1,9 @@
-"""The folder of a model: `model.json`, a weights file a member, and the out-of-fold predictions.
+"""The folder of a model: `model.json`, weights and population priors, out-of-fold predictions.
 
 Loading one executes nothing: JSON is checked field by field, weights are plain HDF5 arrays.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rrl_batch.errors import UserError
+from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.models.baseline import LinearBaseline
 from rrl_batch.models.registry import build
 from rrl_batch.storage.commit import checksum, replacing, write_json
@@ -30,8 +32,8 @@ class Preprocess(_Strict):
     """How the sequences were made that the members were trained on."""
 
     dataset: Literal["preprocessed", "smoothed", "raw"]
-    alignment: Literal["fourier", "maximum"]
-    smoothing: Literal["robust", "scipy"]
+    alignment: Literal["fourier", "maximum", "rising"]
+    smoothing: Literal["robust", "scipy", "population"]
     points: int
 
     @property
@@ -59,6 +61,21 @@ class Member(_Strict):
     sha256: str
     fold: int
     epochs: int
+
+
+class PriorFile(_Strict):
+    """A population prior in the model's folder.
+
+    Parameters
+    ----------
+    file : str
+        Its file.
+    sha256 : str
+        Checksum of that file.
+    """
+
+    file: str = Field(pattern=r"^[\w.]+$")
+    sha256: str
 
 
 class Domain(_Strict):
@@ -90,6 +107,8 @@ class ModelCard(_Strict):
         Name in the registry.
     preprocess : Preprocess
         Settings of the light-curve preparation.
+    priors : dict of str to PriorFile
+        Per mode: the prior of population smoothing; none with another smoothing.
     modes : tuple of str
         Pulsation modes that the model is for.
     scale : str
@@ -116,6 +135,7 @@ class ModelCard(_Strict):
 
     architecture: str
     preprocess: Preprocess
+    priors: dict[str, PriorFile]
     modes: tuple[str, ...]
     scale: str
     synthetic: bool
@@ -162,6 +182,38 @@ def save_weights(network: "keras.Model", path: Path) -> str:
     return checksum(path)
 
 
+def write_priors(folder: Path, priors: Mapping[str, PopulationPrior]) -> dict[str, PriorFile]:
+    """Write the population priors of a model, by mode, and return what the card says of them."""
+    files = {}
+    for mode, prior in priors.items():
+        path = folder / f"population_{mode}.json"
+        prior.write(path)
+        files[mode] = PriorFile(file=path.name, sha256=checksum(path))
+    return files
+
+
+def preparation(folder: Path, card: ModelCard) -> dict[str, Any]:
+    """Return the arguments of `prepare` that give the curves which a model was trained on.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Folder of the model.
+    card : ModelCard
+        Its card.
+
+    Raises
+    ------
+    UserError
+        If a population prior is missing, or is not the one that the card names.
+    """
+    priors = {
+        mode: PopulationPrior.read(_checked(folder, prior.file, prior.sha256))
+        for mode, prior in card.priors.items()
+    }
+    return card.preprocess.model_dump() | {"priors": priors or None}
+
+
 def weights_path(folder: Path, member: Member) -> Path:
     """Return the path of a member's weights.
 
@@ -170,10 +222,7 @@ def weights_path(folder: Path, member: Member) -> Path:
     UserError
         If the weights are missing, or are not those that the card names.
     """
-    path = folder / member.file
-    if not path.exists() or checksum(path) != member.sha256:
-        raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
-    return path
+    return _checked(folder, member.file, member.sha256)
 
 
 def held_out_folds(folder: Path, card: ModelCard) -> pd.Series:
@@ -185,9 +234,7 @@ def held_out_folds(folder: Path, card: ModelCard) -> pd.Series:
         If the predictions are missing or not those that the card names, or are of a fold without
         a member: a star would get the value of a member that has seen it.
     """
-    path = folder / OUT_OF_FOLD
-    if not path.exists() or checksum(path) != card.out_of_fold:
-        raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
+    path = _checked(folder, OUT_OF_FOLD, card.out_of_fold)
     stars = pd.read_parquet(path, columns=["source_id", "fold"])
     folds = [member.fold for member in card.members]
     if folds != list(range(len(folds))) or not stars["fold"].isin(folds).all():
@@ -213,6 +260,13 @@ def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
             f"({_first_line(error)}); train again."
         ) from None
     return network
+
+
+def _checked(folder: Path, file: str, sha256: str) -> Path:
+    path = folder / file
+    if not path.exists() or checksum(path) != sha256:
+        raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
+    return path
 
 
 def _first_line(error: Exception) -> str:
