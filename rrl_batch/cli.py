@@ -214,7 +214,8 @@ def _read_job(options: argparse.Namespace, *needed: str) -> "Job":
         settings += ["cluster.kind=address", f"cluster.address={options.scheduler}"]
     job = read_job(options.job, settings)
     job.require(*needed)
-    check_model(job.model.architecture)
+    for architecture in job.model.architecture:
+        check_model(architecture)
     return job
 
 

@@ -9,9 +9,16 @@ import tomllib
 from collections.abc import Sequence
 from itertools import chain, product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from rrl_batch.errors import UserError
 
@@ -60,15 +67,17 @@ class PreprocessSection(Section):
         description="preprocessed: smoothed, mean subtracted; smoothed: mean kept; "
         "raw: the epochs themselves, padded and masked",
     )
-    alignment: Literal["fourier", "maximum"] = Field(
+    alignment: Literal["fourier", "maximum", "rising"] = Field(
         "fourier",
         description="what phase 0 is; fourier: maximum of the first harmonic, measured on the "
-        "curve; maximum: maximum light, epoch_g of the star table, as published",
+        "curve; maximum: maximum light, epoch_g of the star table, as published; rising: where "
+        "the curve last gets brighter than its mean on its way to maximum light",
     )
-    smoothing: Literal["robust", "scipy"] = Field(
+    smoothing: Literal["robust", "scipy", "population"] = Field(
         "robust",
         description="robust: periodic spline with guarded cross-validation; "
-        "scipy: the answer of scipy's make_smoothing_spline, as published",
+        "scipy: the answer of scipy's make_smoothing_spline, as published; "
+        "population: harmonics under a prior that all curves of the survey give, for RRab and RRc",
     )
     points: int = Field(
         64,
@@ -195,7 +204,7 @@ class ExperimentSection(Section):
         None, description="case that all others are compared with; the first if not given"
     )
     grid: dict[str, tuple[Any, ...]] = Field(
-        {}, description='options and their values, as "section.key" = [...]: a case each combination'
+        {}, description='options and values, as "section.key" = [...]: a case each combination'
     )
     cases: dict[str, dict[str, Any]] = Field(
         {}, description='further cases by name, each as {"section.key" = value, ...}'
@@ -275,6 +284,19 @@ class Job(Section):
     experiment: ExperimentSection | None = None
     search: SearchSection | None = None
     cluster: ClusterSection = ClusterSection()
+
+    @model_validator(mode="after")
+    def _has_priors(self) -> Self:
+        if self.preprocess.smoothing == "population":
+            from rrl_batch.lightcurve.population_prior import PERIOD_SCALES
+
+            without = [mode for mode in self.training.modes if mode not in PERIOD_SCALES]
+            if without:
+                raise ValueError(
+                    f"preprocess.smoothing = 'population' is for {' and '.join(PERIOD_SCALES)}, "
+                    f"not for {without[0]}; take it out of training.modes, or another smoothing."
+                )
+        return self
 
     def require(self, *sections: str) -> None:
         """Check that the paths that a command needs are given.
@@ -363,7 +385,6 @@ class Job(Section):
                         f"[experiment] names '{name}', which is no case; {near(name, among)}"
                     )
         return cases
-
 
     def nested_cases(self) -> set[str]:
         """Return the cases that predictors to choose from are made of."""
@@ -457,6 +478,8 @@ def _apply(content: dict[str, Any], override: str) -> None:
 def _sentence(error: ValidationError) -> str:
     """Say what is wrong with the first of the faults."""
     fault = error.errors()[0]
+    if not fault["loc"]:  # sections that do not fit together
+        return str(fault["ctx"]["error"])
     location = [str(part) for part in fault["loc"] if not isinstance(part, int)]
     name = ".".join(location)
     if fault["type"] == "extra_forbidden":

@@ -4,13 +4,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rrl_batch.catalogue import write as catalogue
 from rrl_batch.cluster.worker import require_memory, takes_turns
 from rrl_batch.inference.predict import predict
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.folded import folded
 from rrl_batch.lightcurve.memory import memory_needed
+from rrl_batch.lightcurve.population import FoldedCurves, statistics
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.storage.sky import Pixel
@@ -41,6 +44,29 @@ def write_survey_partition(
 
 
 @takes_turns
+def folded_curves(pieces: Sequence[SurveyPartition], modes: Sequence[str]) -> list[FoldedCurves]:
+    """Return the light curves of each mode in some pieces of the sky, for the population prior.
+
+    They stay on the worker from one iteration of EM to the next: 12 B an epoch, and the weights of
+    the epochs 8 B. Dask puts them on disk where memory runs short.
+    """
+    found: list[list[FoldedCurves]] = [[] for _ in modes]
+    for piece in pieces:
+        _require_memory(piece, points=0)
+        for batch in piece.batches():
+            stars = folded(batch, "fourier")
+            for mode, curves in zip(modes, found, strict=True):
+                own = stars.curves(stars.of_mode(mode))
+                # the survey has magnitudes in single precision
+                curves.append(own._replace(mag=own.mag.astype(np.float32)))
+    return [FoldedCurves.joined(curves) for curves in found]
+
+
+expectation = takes_turns(statistics)
+"""Of EM on the curves of a piece of the sky."""
+
+
+@takes_turns
 def write_training_shard(
     piece: tuple[int, SurveyPartition],
     *,
@@ -51,7 +77,7 @@ def write_training_shard(
 ) -> Receipt:
     """Write the training stars of a piece of the sky."""
     number, partition = piece
-    _require_memory(partition, preprocess)
+    _require_memory_to_prepare(partition, preprocess)
     labelled = labelled_only(partition.batches(), root)
     prepared = (prepare(batch, **preprocess) for batch in labelled)
     return write_shard(prepared, number, root, selection, mark)
@@ -68,7 +94,7 @@ def write_catalogue_partition(
     description: str,
 ) -> Receipt:
     """Write the catalogue of a piece of the sky."""
-    _require_memory(piece, preprocess)
+    _require_memory_to_prepare(piece, preprocess)
     rows = (predict_batch(batch, preprocess, model, mark) for batch in piece.batches())
     return catalogue.write_partition(rows, piece, out, mark, description)
 
@@ -89,7 +115,12 @@ def fit_share(
     return fit_members(*share, on_epoch)
 
 
-def _require_memory(piece: SurveyPartition, preprocess: Preprocess) -> None:
+def _require_memory_to_prepare(piece: SurveyPartition, preprocess: Preprocess) -> None:
+    population = preprocess["smoothing"] == "population"
+    _require_memory(piece, preprocess["points"], population=population)
+
+
+def _require_memory(piece: SurveyPartition, points: int, *, population: bool = False) -> None:
     """Say that a worker is too small for a piece of the sky, before it is killed for that."""
-    needed = memory_needed(*piece.largest_batch(), preprocess["points"])
+    needed = memory_needed(*piece.largest_batch(), points, population=population)
     require_memory(needed, f"A batch of stars of {piece.pixel.path}")

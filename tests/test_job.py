@@ -43,6 +43,11 @@ def test_settings_take_precedence_and_have_the_types_of_toml(tmp_path):
         ("[training]\nfolds = 1\n", "'training.folds' = 1 is not valid"),
         ("[training]\nfolds = 'x'\n", "'training.folds' = 'x' is not valid"),
         ("[training]\nmodes = ['RRx']\n", "'training.modes' = 'RRx' is not valid"),
+        (
+            "[preprocess]\nsmoothing = 'population'\n[training]\nmodes = ['RRab', 'RRd']\n",
+            "preprocess.smoothing = 'population' is for RRab and RRc, not for RRd; take it out of "
+            "training.modes",
+        ),
         ("training = 3\n", "'training' = 3 is not valid"),
         ("[training\n", "is not TOML"),
     ],

@@ -110,8 +110,10 @@ def gather(
     finally:
         bar.close()
         client.unsubscribe_topic(_TOPIC)
-        # those that failed too: the same tasks given again shall run again
-        client.cancel(list(futures))
+        # those that failed too: the same tasks given again shall run again (to cancel tasks of
+        # which one depends on another would break off the connection to the scheduler)
+        for future in futures:
+            future.release()
     return [results[future.key] for future in futures]
 
 

@@ -33,9 +33,7 @@ class Choice:
     inner_rmse: dict[str, list[float]]
 
 
-def choose(
-    candidates: Mapping[str, Sequence[str]], pairs: pd.DataFrame, feh: pd.Series
-) -> Choice:
+def choose(candidates: Mapping[str, Sequence[str]], pairs: pd.DataFrame, feh: pd.Series) -> Choice:
     """Choose the candidate with the least squared error within the training folds of each fold.
 
     Parameters
@@ -54,10 +52,11 @@ def choose(
         A candidate without a prediction for some star, since a member diverged, is never chosen.
     """
     errors = {}
-    for scored, within in pairs.groupby("other"):
-        predicted = within.pivot(index="source_id", columns="case", values="predicted")
+    for scored in np.unique(pairs["other"]).tolist():
+        within = pairs[pairs["other"] == scored]
+        predicted = within.pivot_table("predicted", "source_id", "case", dropna=False)
         label = feh[predicted.index].to_numpy()
-        errors[int(scored)] = {
+        errors[scored] = {
             name: _rmse(predicted[list(cases)].to_numpy().mean(axis=1) - label)
             for name, cases in candidates.items()
         }

@@ -97,9 +97,8 @@ def _mean(predictions: Mapping[str, pd.DataFrame], parts: Sequence[str]) -> pd.D
     """Return the mean of what some cases predict, star by star and repeat by repeat."""
     rows = pd.concat([predictions[part] for part in parts])
     # a plain mean would leave out, and so hide, a member that has diverged
-    return rows.groupby(["source_id", "repeat", "fold"], as_index=False)["predicted"].agg(
-        lambda values: values.mean(skipna=False)
-    )
+    mean = rows.groupby(["source_id", "repeat", "fold"])["predicted"].mean(skipna=False)
+    return mean.reset_index()
 
 
 def _pair_predictions(

@@ -44,13 +44,14 @@ class Ensemble:
         What the model is.
     engines : dict of str to callable
         For each of its architectures, what evaluates the members.
-    held_out_by : pandas.Series
-        For each training star, by `source_id`: the fold that it was held out in.
+    held_out_by : pandas.DataFrame
+        For each training star, by `source_id`: the folds that it was held out in, a column a
+        repeat.
     """
 
     card: ModelCard
     engines: dict[str, Engine]
-    held_out_by: pd.Series
+    held_out_by: pd.DataFrame
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -64,6 +65,11 @@ class Ensemble:
         card = ModelCard.read(folder)
         engines = {name: choose_engine(folder, card, name) for name in card.architecture}
         return cls(card, engines, held_out_folds(folder, card))
+
+    def places(self, architecture: str) -> NDArray[np.int64]:
+        """Return the repeat and fold of each member of an architecture, (n_members, 2)."""
+        members = members_of(self.card, architecture)
+        return np.array([(member.repeat, member.fold) for member in members])
 
     def predict_members(self, inputs: Inputs) -> dict[str, NDArray[np.float64]]:
         """Return every member's prediction; even with no star, the fused kernel is compiled.

@@ -47,35 +47,56 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
     outside = predictable & ~_in_domain(table, ensemble.card.domain)
     flags = flags | np.where(outside, np.int32(Flag.OUTSIDE_TRAINING_DOMAIN), np.int32(0))
 
-    members = np.full((len(table), len(ensemble.card.members)), np.nan)
-    inputs = Inputs(
-        stars.sequences[predictable], np.empty((np.count_nonzero(predictable), 0), np.float32)
+    inputs = Inputs(*(array[predictable] for array in stars.inputs))
+    members = {
+        name: _in_place(values, predictable)
+        for name, values in ensemble.predict_members(inputs).items()
+    }
+    # NaN for a star that the model was not trained on
+    folds = ensemble.held_out_by.reindex(table["source_id"]).to_numpy(np.float64)
+    # kinds of predictor count alike, however many members each has
+    feh = np.mean(
+        [_unseen(values, ensemble.places(name), folds) for name, values in members.items()], axis=0
     )
-    (members[predictable],) = ensemble.predict_members(inputs).values()
-    fold = table["source_id"].map(ensemble.held_out_by).to_numpy(np.float64, na_value=np.nan)
-    mean = members.mean(axis=1)
-    feh = _unseen(members, mean, fold)
-    spread = _spread(members)
+    spread = _spread(np.hstack(list(members.values())))
     # one member has no spread: what is known of its error is that of the model
-    error = np.where(np.isnan(mean), np.nan, np.hypot(ensemble.card.sigma, np.nan_to_num(spread)))
+    error = np.where(np.isnan(feh), np.nan, np.hypot(ensemble.card.sigma, np.nan_to_num(spread)))
+    gru = members["gru"].mean(axis=1) if "gru" in members else np.nan
     rows = table.assign(
         feh=feh,
         feh_error=error,
         feh_model_error=spread,
-        feh_gru=mean,
+        feh_gru=gru,
         feh_lo=feh - error,
         feh_hi=feh + error,
-        feh_baseline=np.where(predictable, _baseline(table, ensemble, fold), np.nan),
+        feh_baseline=np.where(predictable, _baseline(table, ensemble, folds[:, 0]), np.nan),
         flags=flags,
     )
     return rows[CATALOGUE.names]
 
 
-def _unseen(members: Floats, mean: Floats, fold: Floats) -> Floats:
-    """Return the ensemble's mean, or for a training star the member of its held-out fold."""
-    feh = mean.copy()
-    trained_on = np.flatnonzero(np.isfinite(fold))
-    feh[trained_on] = members[trained_on, fold[trained_on].astype(np.int64)]
+def _in_place(values: Floats, rows: NDArray[np.bool_]) -> Floats:
+    """Return values in the rows that they belong to, and NaN in the others."""
+    result = np.full((len(rows), values.shape[1]), np.nan)
+    result[rows] = values
+    return result
+
+
+def _unseen(members: Floats, places: NDArray[np.int64], folds: Floats) -> Floats:
+    """Return the mean of the members, or for a training star of those that have not seen it.
+
+    Parameters
+    ----------
+    members : (n_stars, n_members) float64
+        What each member predicts.
+    places : (n_members, 2) int64
+        The repeat and fold of each.
+    folds : (n_stars, n_repeats) float64
+        The folds that training stars were held out in; NaN for others.
+    """
+    repeat, fold = places.T
+    mine = (folds[:, repeat] == fold) | np.isnan(folds[:, :1])
+    feh: Floats = np.where(mine, members, 0.0).sum(axis=1) / mine.sum(axis=1)
     return feh
 
 

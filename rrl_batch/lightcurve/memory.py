@@ -4,8 +4,11 @@ BYTES_PER_EPOCH = 120
 BYTES_PER_POINT = 32
 """Measured as the peak of reading, preparing and predicting, rounded up."""
 
+BYTES_PER_POSTERIOR = 25_000
+"""A star's posterior covariance, five times over while it is turned; measured likewise."""
 
-def memory_needed(n_stars: int, n_epochs: int, points: int) -> int:
+
+def memory_needed(n_stars: int, n_epochs: int, points: int, *, population: bool = False) -> int:
     """Return about how many bytes a batch of stars takes at most while it is worked on.
 
     Parameters
@@ -14,5 +17,8 @@ def memory_needed(n_stars: int, n_epochs: int, points: int) -> int:
         Stars in the batch, and epochs of all of them.
     points : int
         Steps of a sequence.
+    population : bool
+        Whether they are smoothed by their population.
     """
-    return n_epochs * BYTES_PER_EPOCH + n_stars * points * BYTES_PER_POINT
+    bytes_per_star = points * BYTES_PER_POINT + population * BYTES_PER_POSTERIOR
+    return n_epochs * BYTES_PER_EPOCH + n_stars * bytes_per_star

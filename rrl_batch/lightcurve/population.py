@@ -19,6 +19,7 @@ Dempster A. P., Laird N. M. & Rubin D. B. 1977, J. R. Stat. Soc. B 39, 1. James 
 & Sugar C. A. 2000, Biometrika 87, 587.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Self
 
@@ -76,6 +77,17 @@ class FoldedCurves(NamedTuple):
     mag: npt.NDArray[np.floating]
     offsets: npt.NDArray[np.int64]
     period: FloatArray
+
+    @classmethod
+    def joined(cls, pieces: Sequence[Self]) -> Self:
+        """Return the light curves of several pieces, at least one, star after star."""
+        counts = np.concatenate([np.diff(piece.offsets) for piece in pieces])
+        return cls(
+            np.concatenate([piece.phase for piece in pieces]),
+            np.concatenate([piece.mag for piece in pieces]),
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            np.concatenate([piece.period for piece in pieces]),
+        )
 
 
 class Noise(NamedTuple):

@@ -1,8 +1,9 @@
-"""The folder of a model: `model.json`, a weights file a member, and the out-of-fold predictions.
+"""The folder of a model: `model.json`, weights and population priors, out-of-fold predictions.
 
 Loading one executes nothing: JSON is checked field by field, weights are plain HDF5 arrays.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rrl_batch.errors import UserError
+from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.models.baseline import LinearBaseline
 from rrl_batch.models.registry import Static, build, n_static_of
 from rrl_batch.storage.commit import checksum, replacing, write_json
@@ -30,8 +32,8 @@ class Preprocess(_Strict):
     """How the sequences were made that the members were trained on."""
 
     dataset: Literal["preprocessed", "smoothed", "raw"]
-    alignment: Literal["fourier", "maximum"]
-    smoothing: Literal["robust", "scipy"]
+    alignment: Literal["fourier", "maximum", "rising"]
+    smoothing: Literal["robust", "scipy", "population"]
     points: int
 
     @property
@@ -62,9 +64,24 @@ class Member(_Strict):
     file: str = Field(pattern=r"^[\w.]+$")
     sha256: str
     architecture: str
-    repeat: int = 0
+    repeat: int
     fold: int
     epochs: int
+
+
+class PriorFile(_Strict):
+    """A population prior in the model's folder.
+
+    Parameters
+    ----------
+    file : str
+        Its file.
+    sha256 : str
+        Checksum of that file.
+    """
+
+    file: str = Field(pattern=r"^[\w.]+$")
+    sha256: str
 
 
 class Domain(_Strict):
@@ -96,8 +113,12 @@ class ModelCard(_Strict):
         Names in the registry: the kinds of predictor that the model combines.
     static : {"none", "period", "shape"}
         Which shape parameters networks get beside the curve.
+    dropout : float or None
+        Rate of the layers of dropout; None: as published.
     preprocess : Preprocess
         Settings of the light-curve preparation.
+    priors : dict of str to PriorFile
+        Per mode: the prior of population smoothing; none with another smoothing.
     modes : tuple of str
         Pulsation modes that the model is for.
     scale : str
@@ -123,8 +144,10 @@ class ModelCard(_Strict):
     """
 
     architecture: tuple[str, ...] = Field(min_length=1)
-    static: Static = "none"
+    static: Static
+    dropout: float | None
     preprocess: Preprocess
+    priors: dict[str, PriorFile]
     modes: tuple[str, ...]
     scale: str
     synthetic: bool
@@ -176,6 +199,38 @@ def members_of(card: ModelCard, architecture: str) -> list[Member]:
     return [member for member in card.members if member.architecture == architecture]
 
 
+def write_priors(folder: Path, priors: Mapping[str, PopulationPrior]) -> dict[str, PriorFile]:
+    """Write the population priors of a model, by mode, and return what the card says of them."""
+    files = {}
+    for mode, prior in priors.items():
+        path = folder / f"population_{mode}.json"
+        prior.write(path)
+        files[mode] = PriorFile(file=path.name, sha256=checksum(path))
+    return files
+
+
+def preparation(folder: Path, card: ModelCard) -> dict[str, Any]:
+    """Return the arguments of `prepare` that give the curves which a model was trained on.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Folder of the model.
+    card : ModelCard
+        Its card.
+
+    Raises
+    ------
+    UserError
+        If a population prior is missing, or is not the one that the card names.
+    """
+    priors = {
+        mode: PopulationPrior.read(_checked(folder, prior.file, prior.sha256))
+        for mode, prior in card.priors.items()
+    }
+    return card.preprocess.model_dump() | {"priors": priors or None}
+
+
 def weights_path(folder: Path, member: Member) -> Path:
     """Return the path of a member's weights.
 
@@ -184,14 +239,16 @@ def weights_path(folder: Path, member: Member) -> Path:
     UserError
         If the weights are missing, or are not those that the card names.
     """
-    path = folder / member.file
-    if not path.exists() or checksum(path) != member.sha256:
-        raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
-    return path
+    return _checked(folder, member.file, member.sha256)
 
 
-def held_out_folds(folder: Path, card: ModelCard) -> pd.Series:
-    """Return, for each training star by `source_id`, the fold that it was held out in.
+def held_out_folds(folder: Path, card: ModelCard) -> pd.DataFrame:
+    """Return, for each training star, the folds that it was held out in.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a star, by `source_id`; a column a repeat.
 
     Raises
     ------
@@ -199,15 +256,17 @@ def held_out_folds(folder: Path, card: ModelCard) -> pd.Series:
         If the predictions are missing or not those that the card names, or are of a fold without
         a member: a star would get the value of a member that has seen it.
     """
-    path = folder / OUT_OF_FOLD
-    if not path.exists() or checksum(path) != card.out_of_fold:
-        raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
-    stars = pd.read_parquet(path, columns=["source_id", "fold"])
-    folds = [[member.fold for member in members_of(card, name)] for name in card.architecture]
-    in_order = all(numbers == list(range(len(numbers))) for numbers in folds)
-    if not in_order or not all(stars["fold"].isin(numbers).all() for numbers in folds):
-        raise UserError(f"{folder / CARD} does not name a member for every fold; train again.")
-    return stars.set_index("source_id")["fold"]
+    stars = pd.read_parquet(_checked(folder, OUT_OF_FOLD, card.out_of_fold))
+    folds = stars.set_index("source_id").filter(regex=r"^fold_\d+$")
+    folds.columns = folds.columns.str.removeprefix("fold_").astype(int)
+    wanted = {(repeat, fold) for repeat in folds for fold in folds[repeat].unique()}
+    for name in card.architecture:
+        there = [(member.repeat, member.fold) for member in members_of(card, name)]
+        if set(there) != wanted or len(there) != len(wanted):
+            raise UserError(
+                f"{folder / CARD} does not name a member of '{name}' for every fold; train again."
+            )
+    return folds
 
 
 def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
@@ -233,6 +292,13 @@ def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
             f"({_first_line(error)}); train again."
         ) from None
     return network
+
+
+def _checked(folder: Path, file: str, sha256: str) -> Path:
+    path = folder / file
+    if not path.exists() or checksum(path) != sha256:
+        raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
+    return path
 
 
 def _first_line(error: Exception) -> str:

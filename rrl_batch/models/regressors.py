@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rrl_batch.lightcurve.shape import SHAPE_COLUMNS
+from rrl_batch.models.baseline import LinearBaseline
 from rrl_batch.models.gaussian_process import GaussianProcess
 from rrl_batch.models.kernel_expansion import KernelExpansion
 
@@ -26,6 +28,51 @@ class Regressor(Protocol):
 
     def predict(self, shape: ArrayLike) -> Floats:
         """Return metallicities, in dex, (n_stars,); NaN where a parameter is NaN."""
+
+
+def fit_regressor(name: str, shape: Floats, feh: Floats, weights: Floats, seed: int) -> Regressor:
+    """Fit a regressor.
+
+    Parameters
+    ----------
+    name : {"linear", "ridge", "svr", "gp", "boosting"}
+        Its name in the registry.
+    shape : (n_stars, n_shape) float64
+        Shape parameters, finite.
+    feh, weights : (n_stars,) float64
+        Metallicities, in dex, and sample weights, positive.
+    seed : int
+        Seed of whatever is drawn.
+    """
+    kinds = {"linear": linear, "ridge": ridge, "svr": svr, "gp": gp, "boosting": boosting}
+    return kinds[name](shape, feh, weights, seed)
+
+
+@dataclass(frozen=True)
+class PeriodAndPhase:
+    """The linear baseline, to compare with; it is in memory only.
+
+    Parameters
+    ----------
+    relation : LinearBaseline
+        Fitted.
+    """
+
+    relation: LinearBaseline
+
+    def predict(self, shape: ArrayLike) -> Floats:
+        """Return metallicities, in dex, (n_stars,); NaN where a parameter is NaN."""
+        return self.relation.predict(*_period_and_phi31(np.asarray(shape, np.float64)))
+
+
+def linear(shape: Floats, feh: Floats, weights: Floats, seed: int) -> PeriodAndPhase:  # noqa: ARG001
+    """Fit a linear relation in period and phi31, without weights; parameters as `ridge` has them."""
+    return PeriodAndPhase(LinearBaseline.fit(*_period_and_phi31(shape), feh))
+
+
+def _period_and_phi31(shape: Floats) -> tuple[Floats, Floats]:
+    real, imaginary = (shape[:, SHAPE_COLUMNS.index(name)] for name in ("re31", "im31"))
+    return shape[:, SHAPE_COLUMNS.index("period")], np.arctan2(imaginary, real)
 
 
 def ridge(shape: Floats, feh: Floats, weights: Floats, seed: int) -> KernelExpansion:  # noqa: ARG001

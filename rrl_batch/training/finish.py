@@ -61,10 +61,16 @@ def finish_model(
     -------
     ModelCard
         The card, as written.
+
+    Raises
+    ------
+    RunError
+        If a member could not be fitted; the others stay on disk.
     """
+    _refuse_failures(members)
     stars = read_table(root, receipts).merge(pd.read_parquet(root / FOLDS_FILE), on="source_id")
     held_out = held_out_predictions(root, [member.member for member in members])
-    own = held_out.groupby(["source_id", "architecture"])["predicted"].mean().unstack()
+    own = held_out.pivot_table("predicted", "source_id", "architecture")  # means over repeats
     # kinds count alike, however many members each has
     stars = stars.join(own.mean(axis=1).rename("predicted"), on="source_id")
     stars = stars.join(own.add_prefix("predicted_"), on="source_id")
@@ -74,7 +80,7 @@ def finish_model(
         stars.sort_values("source_id", ignore_index=True).to_parquet(partial, index=False)
 
     predictors = {"network": "predicted", "baseline": "baseline"}
-    predictors |= {name: f"predicted_{name}" for name in own}
+    predictors |= {str(name): f"predicted_{name}" for name in own}
     card = ModelCard(
         **about,
         out_of_fold=checksum(model / OUT_OF_FOLD),
@@ -106,7 +112,7 @@ def finish_model(
     return card
 
 
-def refuse_failures(members: Iterable[FittedMember]) -> None:
+def _refuse_failures(members: Iterable[FittedMember]) -> None:
     """Raise RunError if a member has come to nothing; the others are on disk by then."""
     failed = [member for member in members if member.failure]
     if failed:

@@ -1,26 +1,33 @@
 """Fit regressors on the parameters of the curves' shape: what networks have to beat."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.kernel_expansion import KernelExpansion
 from rrl_batch.models.regressors import Regressor, fit_regressor
 from rrl_batch.training.problem import Fit, FitSettings, Floats, History, Problem
 
 
+@dataclass(frozen=True)
 class _OnShape:
     """A regressor that takes of the inputs what it needs."""
 
+    regressor: Regressor
     n_parameters = None
-
-    def __init__(self, regressor: Regressor) -> None:
-        self.write = regressor.write
-        self._regressor = regressor
 
     def predict(self, inputs: Inputs) -> Floats:
         """Return metallicities, (n_stars,), in dex."""
-        return self._regressor.predict(inputs.shape)
+        return self.regressor.predict(inputs.shape)
+
+    def write(self, path: Path) -> str:
+        """Write what it takes to predict again, and return the file's checksum."""
+        if not isinstance(self.regressor, KernelExpansion):
+            raise TypeError(f"{type(self.regressor).__name__} serves for comparison only")
+        return self.regressor.write(path)
 
 
 def fit(

@@ -110,9 +110,7 @@ class _Program:
         How to fit.
     """
 
-    def __init__(
-        self, problems: Sequence[Problem], inputs: Inputs, settings: FitSettings
-    ) -> None:
+    def __init__(self, problems: Sequence[Problem], inputs: Inputs, settings: FitSettings) -> None:
         import jax
 
         self._settings = settings
@@ -183,9 +181,9 @@ class _Program:
         def step(state: _State, batch: _Batches) -> "tuple[_State, jax.Array]":
             return self._step(state, batch, stars, curves)
 
-        def look(_: None, batch: _Batches) -> "tuple[None, jax.Array]":
+        def look(nothing: None, batch: _Batches) -> "tuple[None, jax.Array]":
             loss, _ = self._loss(state.trainable, state.other, batch, stars, curves, False)
-            return None, loss
+            return nothing, loss
 
         state, of_steps = jax.lax.scan(step, state, training)
         loss = jnp.average(of_steps, weights=training.counts)[None]
@@ -221,9 +219,9 @@ class _Program:
         """Return a batch's weighted squared error and the layers' penalties, and their state."""
         from jax import numpy as jnp
 
-        inputs = Inputs(curves[batch.rows], stars.shape[batch.rows])
+        inputs = arrays_for(self._network, Inputs(curves[batch.rows], stars.shape[batch.rows]))
         predicted, other, penalties = self._network.stateless_call(
-            trainable, other, arrays_for(self._network, inputs), training=training, return_losses=True
+            trainable, other, inputs, training=training, return_losses=True
         )
         counts = jnp.arange(len(batch.rows)) < batch.counts
         weights = jnp.where(counts, stars.weights[batch.rows], 0)

@@ -63,7 +63,9 @@ def test_several_members_add_their_spread_to_the_error_of_the_model(stars, run):
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_no_stars_give_no_rows(stars, run, single, members):
-    none = replace(stars, table=stars.table.iloc[:0], sequences=stars.sequences[:0])
+    none = replace(
+        stars, table=stars.table.iloc[:0], sequences=stars.sequences[:0], shape=stars.shape[:0]
+    )
     rows = rows_of(none, single if members == 1 else run.model)
     assert len(rows) == 0
     assert list(rows.columns) == CATALOGUE.names

@@ -4,7 +4,6 @@ import importlib
 import multiprocessing
 import pkgutil
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 
@@ -15,14 +14,22 @@ from numba.core.registry import CPUDispatcher
 import rrl_batch.lightcurve
 from rrl_batch.contracts import STARS
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.folded import folded
+from rrl_batch.lightcurve.population import Noise, statistics
+from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.sources.synthetic import simulate_light_curves, simulate_stars
 
-DRIVERS = {"_find_gaps", "_fit_all", "_smooth_all"}
+DRIVERS = {"_find_gaps", "_fit_all", "_smooth_all", "fit_population"}
+SMOOTHINGS: dict[str, dict[str, object]] = {
+    "robust": {},
+    "scipy": {},
+    "population": {"priors": {"RRab": PopulationPrior.first("RRab")}},
+}
 OPTIONS = [
-    {"dataset": dataset, "alignment": alignment, "smoothing": smoothing}
+    {"dataset": dataset, "alignment": alignment, "smoothing": smoothing} | SMOOTHINGS[smoothing]
     for dataset, alignment, smoothing in product(
-        ("preprocessed", "smoothed", "raw"), ("fourier", "maximum"), ("robust", "scipy")
+        ("preprocessed", "smoothed", "raw"), ("fourier", "maximum", "rising"), SMOOTHINGS
     )
 ]
 
@@ -42,10 +49,16 @@ def prepare_all_ways(batch: LightCurveBatch) -> None:
         assert len(prepare(batch, points=16, **options)) == len(batch)
 
 
-def kernels() -> Iterator[CPUDispatcher]:
-    for module in pkgutil.iter_modules(rrl_batch.lightcurve.__path__):
-        members = vars(importlib.import_module(f"rrl_batch.lightcurve.{module.name}"))
-        yield from (member for member in members.values() if isinstance(member, CPUDispatcher))
+def iterate(batch: LightCurveBatch) -> None:
+    stars = folded(batch, "fourier")
+    curves = stars.curves(stars.of_mode("RRab"))
+    statistics(curves, Noise.first(curves), PopulationPrior.first("RRab"))
+
+
+def kernels() -> set[CPUDispatcher]:
+    modules = pkgutil.iter_modules(rrl_batch.lightcurve.__path__)
+    members = [vars(importlib.import_module(f"rrl_batch.lightcurve.{m.name}")) for m in modules]
+    return {k for own in members for k in own.values() if isinstance(k, CPUDispatcher)}
 
 
 def signatures() -> dict[str, list[object]]:
@@ -57,6 +70,7 @@ def use_kernels() -> tuple[dict[str, list[object]], dict[str, list[object]], Cou
     prepare_all_ways(LightCurveBatch.empty())
     of_none = signatures()
     prepare_all_ways(some_stars())
+    iterate(some_stars())
     hits, misses = Counter(), Counter()
     for kernel in kernels():
         hits[kernel.__name__] += kernel.stats.cache_hits.total()

@@ -7,11 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrl_batch.lightcurve.coverage import phase_gap
-from rrl_batch.lightcurve.fourier import (
-    MAX_HARMONICS,
-    FourierFit,
-    fit_fourier,
-)
+from rrl_batch.lightcurve.fourier import MAX_HARMONICS, FourierFit, fit_fourier
 
 # A typical RRab: steep rise, A_k roughly halving.
 RRAB_AMPLITUDES = np.array([0.34, 0.165, 0.11, 0.07, 0.045, 0.028, 0.017, 0.01])

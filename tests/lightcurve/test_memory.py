@@ -11,6 +11,7 @@ os.environ["NUMBA_NUM_THREADS"] = "1"
 import numpy as np, pandas as pd
 from rrl_batch.contracts import STARS
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.prepare import prepare
 
 def kilobytes(name):
@@ -28,21 +29,26 @@ def batch(n_stars, n_epochs):
         np.full(time.size, 0.02, "f4"), np.ones(n_stars, bool), np.zeros(n_stars, bool),
     )
 
-n_stars, n_epochs, points = map(int, sys.argv[1:])
-prepare(batch(10, n_epochs), points=points)
+n_stars, n_epochs, points = map(int, sys.argv[1:4])
+options = {"points": points, "smoothing": sys.argv[4]}
+if options["smoothing"] == "population":
+    options["priors"] = {"RRab": PopulationPrior.first("RRab")}
+prepare(batch(10, n_epochs), **options)
 before = kilobytes("VmRSS")
-prepare(batch(n_stars, n_epochs), points=points)
+prepare(batch(n_stars, n_epochs), **options)
 print(1024 * (kilobytes("VmHWM") - before))
 """
 
 
+@pytest.mark.parametrize("smoothing", ["robust", "population"])
 @pytest.mark.parametrize(
     ("n_stars", "n_epochs", "points"), [(10_000, 15, 265), (5_000, 200, 32), (500, 2_000, 64)]
 )
-def test_a_batch_takes_about_the_memory_that_is_foreseen(n_stars, n_epochs, points):
+def test_a_batch_takes_about_the_memory_that_is_foreseen(n_stars, n_epochs, points, smoothing):
     from rrl_batch.lightcurve.memory import memory_needed
 
-    command = [sys.executable, "-c", MEASURE, *map(str, (n_stars, n_epochs, points))]
+    command = [sys.executable, "-c", MEASURE, *map(str, (n_stars, n_epochs, points)), smoothing]
     peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    foreseen = memory_needed(n_stars, n_stars * n_epochs, points)
+    population = smoothing == "population"
+    foreseen = memory_needed(n_stars, n_stars * n_epochs, points, population=population)
     assert 0.4 * foreseen < peak < foreseen

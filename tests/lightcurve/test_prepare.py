@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 
 from rrl_batch.contracts import STARS, Flag
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.sources.synthetic import simulate_light_curves, simulate_stars
 
 N_POINTS = 32
+PRIORS = {"RRab": PopulationPrior.first("RRab")}
 
 
 def make_batch(curves, **columns):
@@ -165,21 +167,90 @@ def test_the_alignments_differ_by_the_epoch_alone():
     )
 
 
-@pytest.mark.parametrize("dataset", ["preprocessed", "smoothed", "raw"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"dataset": "smoothed"},
+        {"dataset": "raw", "alignment": "rising"},
+        {"smoothing": "population", "alignment": "rising", "priors": PRIORS},
+    ],
+    ids=["preprocessed", "smoothed", "raw", "population"],
+)
 @settings(max_examples=10)
 @given(cut=st.integers(1, 59))
-def test_any_partitioning_gives_the_same_stars(simulated, dataset, cut):
-    whole = prepare(simulated, dataset=dataset, points=N_POINTS)
+def test_any_partitioning_gives_the_same_stars(simulated, options, cut):
+    whole = prepare(simulated, points=N_POINTS, **options)
     table = simulated.to_arrow()
     parts = [
-        prepare(LightCurveBatch.from_arrow(piece), dataset=dataset, points=N_POINTS)
+        prepare(LightCurveBatch.from_arrow(piece), points=N_POINTS, **options)
         for piece in (table.slice(0, cut), table.slice(cut))
     ]
     pd.testing.assert_frame_equal(
         pd.concat([p.table for p in parts], ignore_index=True), whole.table
     )
-    sequences = np.concatenate([p.sequences for p in parts])
-    assert np.array_equal(sequences, whole.sequences, equal_nan=True)
+    for joined, kept in zip(
+        zip(*(p.inputs for p in parts), strict=True), whole.inputs, strict=True
+    ):
+        assert np.array_equal(np.concatenate(joined), kept, equal_nan=True)
+
+
+@pytest.mark.parametrize("alignment", ["fourier", "maximum", "rising"])
+def test_smoothing_by_population_gives_other_modes_no_curve(simulated, alignment):
+    """Nothing was tried for them, so that nothing has failed."""
+    prepared = prepare(
+        simulated, points=N_POINTS, smoothing="population", alignment=alignment, priors=PRIORS
+    )
+    table = prepared.table
+    fundamental = (table["best_classification"] == "RRab").to_numpy()
+    assert 0 < fundamental.sum() < len(table)
+    has_curve = np.isfinite(prepared.sequences[:, :, 0]).all(axis=1)
+    assert np.array_equal(has_curve, fundamental)
+    assert np.array_equal(np.isfinite(prepared.shape).all(axis=1), fundamental)
+    assert np.isnan(prepared.shape[~fundamental]).all()
+    assert table.loc[~fundamental, ["phi31", "phi31_error", "amplitude"]].isna().all(axis=None)
+    flags = table["flags"].to_numpy()
+    assert not (flags & int(Flag.SMOOTHING_FAILED)).any()
+    uncertain = (flags & int(Flag.PHI31_UNCERTAIN)) != 0
+    assert np.array_equal(uncertain, ~(table["phi31_error"] <= 0.1).to_numpy())
+
+
+def test_smoothing_by_population_agrees_with_the_spline_on_well_observed_stars():
+    curves = [rr_lyrae(300, seed, amplitude=0.3 + 0.01 * seed) for seed in range(8)]
+    batch = make_batch(curves, epoch_g=0.05)
+    for alignment in ("fourier", "maximum", "rising"):
+        ours, theirs = (
+            prepare(batch, points=N_POINTS, alignment=alignment, **smoothing)
+            for smoothing in ({"smoothing": "population", "priors": PRIORS}, {})
+        )
+        assert np.abs(ours.sequences - theirs.sequences).max() < 0.02
+        assert np.abs(ours.shape - theirs.shape)[:, :14].max() < 0.03
+        assert np.abs(ours.table["phi31"] - theirs.table["phi31"]).apply(
+            lambda difference: min(difference, 2 * np.pi - difference)
+        ).max() < 0.05  # fmt: skip
+
+
+@pytest.mark.parametrize("smoothing", [{}, {"smoothing": "population", "priors": PRIORS}])
+def test_aligned_on_the_rising_branch_a_curve_begins_at_its_mean_and_gets_brighter(
+    simulated, smoothing
+):
+    prepared = prepare(simulated, points=256, alignment="rising", **smoothing)
+    mag = prepared.sequences[np.isfinite(prepared.sequences[:, 0, 0]), :, 0]
+    # the spline's curve is not the harmonics' one, by which it is aligned
+    within = 1e-3 if smoothing else 0.1
+    assert len(mag) > 20
+    amplitude = np.ptp(mag, axis=1)
+    assert np.quantile(np.abs(mag[:, 0]) / amplitude, 0.9) < within
+    assert np.mean(mag[:, 8] < mag[:, 0]) > 0.95
+    brightest = np.argmin(mag, axis=1)
+    before = np.arange(256) < brightest[:, np.newaxis]
+    assert np.median(np.max(np.where(before, mag, -1), axis=1) / amplitude) < within
+
+
+def test_priors_are_for_population_smoothing_and_only_for_it():
+    for options in ({"smoothing": "population"}, {"priors": PRIORS}):
+        with pytest.raises(ValueError, match="priors belong to population smoothing"):
+            prepare(LightCurveBatch.empty(), **options)
 
 
 def test_whole_cycles_and_a_constant_change_nothing(simulated):

@@ -50,7 +50,6 @@ def test_a_constant_added_to_the_magnitudes_changes_no_preprocessed_sequence():
     phase = np.tile(np.arange(16) / 16, (3, 1))
     mag = np.random.default_rng(0).normal(15, 0.3, (3, 16))
     original, moved = (
-        smoothed_sequences(phase, m, np.full(3, 0.5), centred=True)
-        for m in (mag, mag + 3.25)
+        smoothed_sequences(phase, m, np.full(3, 0.5), centred=True) for m in (mag, mag + 3.25)
     )
     assert np.allclose(original, moved, atol=1e-6)

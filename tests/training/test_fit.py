@@ -8,6 +8,7 @@ import pytest
 
 from rrl_batch.errors import RunError
 from rrl_batch.lightcurve.prepare import PreparedStars
+from rrl_batch.lightcurve.shape import N_SHAPE
 from rrl_batch.models import recurrent
 from rrl_batch.training import fit
 from rrl_batch.training.fit import FOLDS_FILE, fit_members, held_out_file, weights_file
@@ -37,7 +38,7 @@ def stars():
          "max_phase_gap": 0.1}
     )  # fmt: skip
     sequences = np.stack([mag, np.broadcast_to(phase * 0.55, mag.shape)], axis=2).astype("f4")
-    return PreparedStars(table, sequences), feh
+    return PreparedStars(table, sequences, np.zeros((N_STARS, N_SHAPE), "f4")), feh
 
 
 def train(root, prepared, feh, *, folds=(HELD_OUT,), mark="m", on_epoch=None):
@@ -58,7 +59,7 @@ def spoil(prepared, feh):
     sequences, labels = prepared.sequences.copy(), feh.copy()
     sequences[fold] *= -3.0
     labels[fold] += 5.0
-    return PreparedStars(prepared.table, sequences), labels
+    return replace(prepared, sequences=sequences), labels
 
 
 def leaks(root, prepared, feh):
@@ -152,7 +153,7 @@ def test_shards_keep_sequences_bit_for_bit_and_count_what_they_leave_out(stars, 
     labels = pd.DataFrame({"source_id": np.arange(N_STARS), "feh": feh, "feh_error": errors})
     labels.drop(index=5).to_parquet(tmp_path / LABELS_FILE)
     selection = Selection(("RRab",), 50, 1.0, 1.4, 0.1, 0.4)
-    receipt = write_shard([PreparedStars(table, prepared.sequences)], 0, tmp_path, selection, "m")
+    receipt = write_shard([replace(prepared, table=table)], 0, tmp_path, selection, "m")
     assert receipt.counts == {
         "labelled": 89, "other_mode": 1, "poor_curve": 3, "uncertain_label": 1,
     }  # fmt: skip

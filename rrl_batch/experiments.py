@@ -1,0 +1,143 @@
+"""Experiments: many predictors on the same stars and folds, and the search for the best settings.
+
+As in the pipeline, stars are prepared by tasks over the sky and members are fitted by tasks that
+read them from disk. What differs is that nothing is kept but predictions: every table of a report
+can be made again from them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from rrl_batch.experiment.folder import ABOUT_FILE
+from rrl_batch.experiment.write import FITS, write_experiment
+from rrl_batch.job import Job
+from rrl_batch.report.experiment_page import write_report
+from rrl_batch.stages.training import (
+    fit_members,
+    fit_settings_of,
+    ingredients,
+    members_of,
+    priors_of,
+    select_stars,
+    selection_of,
+)
+from rrl_batch.storage.commit import checksum, fingerprint
+from rrl_batch.storage.manifest import Receipt, claim
+from rrl_batch.survey.read import Survey
+from rrl_batch.training.fit import FOLDS_FILE
+from rrl_batch.training.problem import Plan
+from rrl_batch.training.start import assign_training_folds, count_stars
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_STARS = "stars"
+_COMMON = {"modes", "folds", "repeats", "seed"}
+
+
+def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, job: Job) -> Path:
+    """Fit every case of an experiment to the same stars and folds, and report what each predicts.
+
+    Fits that are there already are kept, also when cases are added. Cases among which the best is
+    chosen are fitted without each pair of folds as well, so that the choice for a fold is made
+    with predictions that have not seen it.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster's client.
+    survey : Survey
+        The survey.
+    labels : pandas.DataFrame
+        Metallicities, with a column `fold` if the folds are given, and `rival` if there is one.
+    out : pathlib.Path
+        Folder of the experiment.
+    job : Job
+        The job, with a section `experiment`.
+
+    Returns
+    -------
+    pathlib.Path
+        The report.
+    """
+    experiment, training, cases = job.experiment, job.training, job.cases()
+    made_from = ingredients(client, survey, labels)
+    made_from["training"] = training.model_dump(mode="json", include=_COMMON)
+    claim(out, "experiment", made_from, last_file=ABOUT_FILE, work=f"{FITS}/*/*.json")
+    mark = fingerprint(made_from)
+    sets = _stars_of_cases(client, survey, labels, out, cases.values(), mark)
+    n_folds = assign_training_folds(sets, labels, training.folds, training.repeats, training.seed)
+    plans = {name: _plan_of(out, case, sets) for name, case in cases.items()}
+    nested = job.nested_cases()
+    work = [
+        (members_of(case, n_folds, pairs=name in nested), plans[name])
+        for name, case in cases.items()
+    ]
+    fitted = dict(zip(cases, fit_members(client, work), strict=True))
+    counts = count_stars(next(iter(sets.values())), len(labels))
+    write_experiment(
+        out,
+        labels,
+        plans,
+        fitted,
+        experiment.settings(),
+        experiment.blends,
+        experiment.choose_from,
+        title=experiment.title,
+        reference=experiment.reference or next(iter(cases)),
+        rival=job.labels.rival,
+        synthetic=survey.synthetic,
+        scale=str(labels["scale"].iloc[0]),
+        folds=n_folds,
+        repeats=training.repeats,
+        provenance={**made_from, "survey_path": str(survey.path), "stars": counts},
+    )
+    return write_report(out)
+
+
+def _stars_of_cases(
+    client: "Client",
+    survey: Survey,
+    labels: pd.DataFrame,
+    out: Path,
+    cases: Iterable[Job],
+    mark: str,
+) -> dict[Path, list[Receipt]]:
+    """Return a training set for each way in which cases prepare and select stars."""
+    sets: dict[Path, list[Receipt]] = {}
+    priors = None
+    for case in cases:
+        root = _stars_of(out, case)
+        if root in sets:
+            continue
+        if case.preprocess.smoothing == "population":
+            # all cases have the same modes, and with them the same priors
+            priors = priors or priors_of(client, survey, case)
+        sets[root] = select_stars(
+            client, survey, labels, root, case,
+            priors if case.preprocess.smoothing == "population" else None,
+            fingerprint(mark, root.name),
+        )  # fmt: skip
+    return sets
+
+
+def _stars_of(out: Path, case: Job) -> Path:
+    """Return the folder of the training set of a case."""
+    settings = case.preprocess.model_dump(), asdict(selection_of(case))
+    return out / _STARS / fingerprint(*settings)[:16]
+
+
+def _plan_of(out: Path, case: Job, sets: dict[Path, list[Receipt]]) -> Plan:
+    """Return the plan of a case, whose files are in a folder of its own, whatever its name."""
+    root, settings = _stars_of(out, case), fit_settings_of(case)
+    mark = fingerprint(
+        [receipt.fingerprint for receipt in sets[root]],
+        checksum(root / FOLDS_FILE),
+        asdict(settings),
+        case.model.architecture,
+    )
+    return Plan(root.resolve(), sets[root], settings, (out / FITS / mark[:16]).resolve(), mark)

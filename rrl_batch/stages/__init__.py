@@ -1,0 +1,1 @@
+"""What the pipeline does on the cluster, a file a stage."""

@@ -1,0 +1,167 @@
+"""Put training stars on disk and fit members to them, on the cluster."""
+
+from collections.abc import Sequence
+from itertools import chain, combinations, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from rrl_batch import __version__, tasks
+from rrl_batch.cluster.connect import keras_backend, training_backend, training_workers
+from rrl_batch.cluster.monitor import gather, report
+from rrl_batch.cluster.worker import call_once, compile_once
+from rrl_batch.job import Job
+from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.population_prior import PopulationPrior
+from rrl_batch.lightcurve.prepare import prepare
+from rrl_batch.models.folder import Preprocess
+from rrl_batch.stages.population import fit_population
+from rrl_batch.stages.sky import STARS_PER_SELECTION, over_the_sky
+from rrl_batch.storage.commit import fingerprint
+from rrl_batch.storage.manifest import Receipt
+from rrl_batch.survey.alignment import check_epochs
+from rrl_batch.survey.read import Survey
+from rrl_batch.training.fit import FittedMember, most_epochs
+from rrl_batch.training.problem import FitSettings, MemberId, Plan
+from rrl_batch.training.shards import Selection
+from rrl_batch.training.start import store_labels
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Priors = dict[str, PopulationPrior] | None
+
+
+def ingredients(client: "Client", survey: Survey, labels: pd.DataFrame) -> dict[str, Any]:
+    """Return what predictors are made from, whatever their settings."""
+    return {
+        "survey": survey.fingerprint,
+        "labels": fingerprint(labels.to_json(orient="split", double_precision=15)),
+        "backend": training_backend(client),
+        "code_version": __version__,
+    }
+
+
+def selection_of(job: Job) -> Selection:
+    """Return which stars a job trains on."""
+    return Selection(**job.training.model_dump(include=set(Selection.__dataclass_fields__)))
+
+
+def fit_settings_of(job: Job) -> FitSettings:
+    """Return how a job fits."""
+    names = set(FitSettings.__dataclass_fields__)
+    return FitSettings(
+        masked=Preprocess(**job.preprocess.model_dump()).masked,
+        **job.model.model_dump(include=names),
+        **job.training.model_dump(include=names),
+    )
+
+
+def members_of(job: Job, n_folds: int, *, pairs: bool = False) -> list[MemberId]:
+    """Return the members of a job: for each fold, and for each pair of folds if asked for."""
+    members = []
+    for name in job.model.architecture:
+        for repeat in range(job.training.repeats):
+            members += [MemberId(name, repeat, (fold,)) for fold in range(n_folds)]
+        if pairs:
+            members += [MemberId(name, 0, pair) for pair in combinations(range(n_folds), 2)]
+    return members
+
+
+def priors_of(client: "Client", survey: Survey, job: Job) -> Priors:
+    """Return the population priors of a job's pulsation modes, if it smooths by them."""
+    if job.preprocess.smoothing != "population":
+        return None
+    return fit_population(client, survey, job.training.modes)
+
+
+def select_stars(
+    client: "Client",
+    survey: Survey,
+    labels: pd.DataFrame,
+    root: Path,
+    job: Job,
+    priors: Priors,
+    mark: str,
+) -> list[Receipt]:
+    """Put the labelled, selected stars of a survey on disk as a training set.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster's client.
+    survey : Survey
+        The survey.
+    labels : pandas.DataFrame
+        Metallicities of some of its stars.
+    root : pathlib.Path
+        Folder of the training set.
+    job : Job
+        How curves are prepared, and stars selected.
+    priors : dict of str to PopulationPrior, or None
+        As `priors_of` gives them.
+    mark : str
+        Fingerprint of everything that the training set is made from.
+
+    Returns
+    -------
+    list of Receipt
+        The shards, one a partition of the survey.
+    """
+    preprocess = job.preprocess.model_dump() | {"priors": priors}
+    check_alignment(client, survey, root.parent, preprocess)
+    store_labels(root, labels)
+    compile_once(client, prepare, LightCurveBatch.empty(), **preprocess)
+    return over_the_sky(
+        client, tasks.write_training_shard, list(enumerate(survey.partitions)),
+        [piece.rows for piece in survey.partitions], STARS_PER_SELECTION, stage="select",
+        root=root.resolve(), preprocess=preprocess, selection=selection_of(job), mark=mark,
+    )  # fmt: skip
+
+
+def check_alignment(
+    client: "Client", survey: Survey, model: Path, preprocess: dict[str, Any]
+) -> None:
+    """Check that the model's curves and the survey's have their phase 0 at the same place."""
+    if preprocess["alignment"] == "maximum":
+        largest = max(survey.partitions, key=lambda piece: piece.rows)
+        call_once(client, check_epochs, largest, survey.path, model)
+
+
+def fit_members(
+    client: "Client", work: Sequence[tuple[list[MemberId], Plan]]
+) -> list[list[FittedMember]]:
+    """Fit the members of some plans, with a progress line in epochs.
+
+    A task fits one member; or several at once with JAX, where that is faster than one by one.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster's client.
+    work : sequence of (list of MemberId, Plan)
+        The members of each plan.
+
+    Returns
+    -------
+    list of list of FittedMember
+        In the same order.
+    """
+    n_workers, resources = training_workers(client)
+    shares: list[tuple[list[MemberId], Plan]] = []
+    for members, plan in work:
+        for _, kind in groupby(members, key=lambda member: member.architecture):
+            alike = list(kind)
+            n_tasks = min(n_workers, len(alike)) if keras_backend() == "jax" else len(alike)
+            shares += [(alike[first::n_tasks], plan) for first in range(n_tasks)]
+    futures = client.map(
+        tasks.fit_share, shares, on_epoch=report, resources=resources, key="fit", pure=False
+    )
+    done: list[list[FittedMember]] = gather(
+        client, futures, stage="train", unit="epochs",
+        planned=[sum(most_epochs(member, plan) for member in some) for some, plan in shares],
+        amount=lambda fitted: sum(member.epochs_run for member in fitted),
+    )  # fmt: skip
+    found = {(m.fingerprint, m.member): m for m in chain.from_iterable(done)}
+    return [[found[plan.fingerprint, member] for member in members] for members, plan in work]
