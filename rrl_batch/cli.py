@@ -14,6 +14,7 @@ from rrl_batch.errors import RunError, UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pandas as pd
     from distributed import Client
 
     from rrl_batch.job import ClusterSection, Job
@@ -159,7 +160,10 @@ def _run(options: argparse.Namespace) -> int:
     from rrl_batch import flow
     from rrl_batch.survey.read import open_survey
 
-    job = _read_job(options, "survey", "labels", "model", "catalogue", "evaluation")
+    job = _read_job(options, "survey", "labels")
+    if job.experiment:
+        return _compare(job)
+    job.require("model", "catalogue", "evaluation")
     paths = job.paths()
     with _connect(job.cluster) as client:
         if job.simulate:
@@ -171,6 +175,27 @@ def _run(options: argparse.Namespace) -> int:
     faults = _print_verification(paths["catalogue"])
     _print_evaluation(paths["catalogue"], paths["labels"], job.labels.scale, paths["evaluation"])
     return faults
+
+
+def _compare(job: "Job") -> int:
+    from rrl_batch import experiments, flow
+    from rrl_batch.models.registry import check, check_dropout
+    from rrl_batch.survey.read import open_survey
+
+    job.require("experiment")
+    for case in job.cases().values():
+        for architecture in case.model.architecture:
+            check(architecture)
+            check_dropout(architecture, case.model.dropout)
+    paths = job.paths()
+    with _connect(job.cluster) as client:
+        if job.simulate:
+            simulated = job.simulate
+            flow.simulate(client, simulated.stars, simulated.seed, paths["survey"], paths["labels"])
+        survey = open_survey(paths["survey"])
+        page = experiments.compare(client, survey, _read_labels(job), paths["experiment"], job)
+    print(f"experiment {page}")
+    return 0
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -242,18 +267,24 @@ def _connect(section: "ClusterSection") -> "Iterator[Client]":
 
 def _train_model(client: "Client", job: "Job") -> None:
     from rrl_batch import flow
-    from rrl_batch.sources.tables import read_labels
     from rrl_batch.survey.read import open_survey
 
     paths = job.paths()
-    labels = read_labels(paths["labels"], job.labels.scale)
-    card = flow.train(client, open_survey(paths["survey"]), labels, paths["model"], job)
+    survey, labels = open_survey(paths["survey"]), _read_labels(job)
+    card = flow.train(client, survey, labels, paths["model"], job)
     network, baseline = card.metrics["network"], card.metrics["baseline"]
     print(
         f"model      {paths['model']}: {len(card.members)} x {' + '.join(card.architecture)} on "
         f"{network['n']:,} stars; out of fold RMSE {network['rmse']:.3f} dex, R2 "
         f"{network['r2']:.3f} (baseline {baseline['rmse']:.3f}, {baseline['r2']:.3f})"
     )
+
+
+def _read_labels(job: "Job") -> "pd.DataFrame":
+    from rrl_batch.sources.tables import read_labels
+
+    about = job.labels
+    return read_labels(job.paths()["labels"], about.scale, fold=about.fold, rival=about.rival)
 
 
 def _write_catalogue(client: "Client", survey: "Survey", model: Path, out: Path) -> None:

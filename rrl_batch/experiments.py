@@ -14,7 +14,7 @@ import pandas as pd
 
 from rrl_batch.experiment.folder import ABOUT_FILE
 from rrl_batch.experiment.write import FITS, write_experiment
-from rrl_batch.job import Job
+from rrl_batch.job import ExperimentSection, Job
 from rrl_batch.report.experiment_page import write_report
 from rrl_batch.stages.training import (
     fit_members,
@@ -64,7 +64,7 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
     pathlib.Path
         The report.
     """
-    experiment, training, cases = job.experiment, job.training, job.cases()
+    experiment, training, cases = job.experiment or ExperimentSection(), job.training, job.cases()
     made_from = ingredients(client, survey, labels)
     made_from["training"] = training.model_dump(mode="json", include=_COMMON)
     claim(out, "experiment", made_from, last_file=ABOUT_FILE, work=f"{FITS}/*/*.json")

@@ -493,7 +493,7 @@ def _sentence(error: ValidationError) -> str:
 def _known_names(location: list[str]) -> list[str]:
     if not location:
         return list(Job.model_fields)
-    optional = {
+    optional: dict[str, type[Section]] = {
         "simulate": SimulateSection, "experiment": ExperimentSection, "search": SearchSection,
     }  # fmt: skip
     section = optional.get(location[0])

@@ -77,6 +77,7 @@ ARCHITECTURES = {
     "convgru": Architecture("curve", "keras", hybrid.convgru, dropout=True),
     "transformer": Architecture("curve", "keras", transformer.transformer, dropout=True),
     "mlp": Architecture("shape", "keras", dense.mlp, dropout=True),
+    "linear": Architecture("shape", "none", fit=regressors.linear),
     "ridge": Architecture("shape", "kernel", fit=regressors.ridge),
     "svr": Architecture("shape", "kernel", fit=regressors.svr),
     "gp": Architecture("shape", "kernel", fit=regressors.gp),

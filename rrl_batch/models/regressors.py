@@ -30,24 +30,6 @@ class Regressor(Protocol):
         """Return metallicities, in dex, (n_stars,); NaN where a parameter is NaN."""
 
 
-def fit_regressor(name: str, shape: Floats, feh: Floats, weights: Floats, seed: int) -> Regressor:
-    """Fit a regressor.
-
-    Parameters
-    ----------
-    name : {"linear", "ridge", "svr", "gp", "boosting"}
-        Its name in the registry.
-    shape : (n_stars, n_shape) float64
-        Shape parameters, finite.
-    feh, weights : (n_stars,) float64
-        Metallicities, in dex, and sample weights, positive.
-    seed : int
-        Seed of whatever is drawn.
-    """
-    kinds = {"linear": linear, "ridge": ridge, "svr": svr, "gp": gp, "boosting": boosting}
-    return kinds[name](shape, feh, weights, seed)
-
-
 @dataclass(frozen=True)
 class PeriodAndPhase:
     """The linear baseline, to compare with; it is in memory only.
@@ -66,7 +48,7 @@ class PeriodAndPhase:
 
 
 def linear(shape: Floats, feh: Floats, weights: Floats, seed: int) -> PeriodAndPhase:  # noqa: ARG001
-    """Fit a linear relation in period and phi31, without weights; parameters as `ridge` has them."""
+    """Fit a linear relation in period and phi31; parameters as `ridge` has them, no weights."""
     return PeriodAndPhase(LinearBaseline.fit(*_period_and_phi31(shape), feh))
 
 
