@@ -107,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, required=True, help="folder of metrics and figures")
     evaluate.set_defaults(command=_evaluate)
 
+    report = commands.add_parser("report", help="write the page of an experiment")
+    report.add_argument("folder", type=Path, help="folder of the experiment; gets index.html")
+    report.set_defaults(command=_report)
+
     verify = commands.add_parser("verify", help="check that a catalogue is whole")
     verify.add_argument("catalogue", type=Path, help="folder of the catalogue")
     verify.set_defaults(command=_verify)
@@ -216,6 +220,12 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     _print_evaluation(options.catalogue, options.labels, options.scale, options.out)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from rrl_batch.report.experiment_page import write_report
+
+    print(f"report     {write_report(options.folder)}")
 
 
 def _verify(options: argparse.Namespace) -> int:

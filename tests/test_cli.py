@@ -45,6 +45,7 @@ def test_a_missing_file_is_named(capsys, tmp_path):
         (["verify", "NO"], "NO holds no dataset: there is no manifest.json."),
         (["evaluate", "--catalogue", "NO", "--labels", "L", "--out", "E"], "NO holds no dataset"),
         (["export", "NO", "c.fits"], "NO holds no dataset"),
+        (["report", "NO"], "NO holds no experiment: there is no experiment.json; give the folder"),
         (["run", "NO.toml"], "The job file NO.toml cannot be read: No such file or directory."),
         (["simulate", "OUT", "--stars", "0"], "'simulate.stars' = 0 is not valid"),
     ],

@@ -99,7 +99,7 @@ def scores(experiment: Experiment) -> pd.DataFrame:
         mean = np.add.reduceat(found[:, n:], starts, axis=1) / repeats
         return np.concatenate([found[:, :n], mean], axis=1)
 
-    feh, weights = experiment.stars["feh"].to_numpy(), _weights(experiment)
+    feh, weights = experiment.stars["feh"].to_numpy(), weights_of(experiment)
     errors = np.concatenate([ensemble, single[there]])
     found = estimate(_terms(errors, feh, weights), statistic)
     names = list(experiment.ensemble)
@@ -139,20 +139,10 @@ def differences(experiment: Experiment) -> pd.DataFrame:
     table["n"] = (np.isfinite(mine) & np.isfinite(others)).sum(axis=1)
     table["difference"], table["low"], table["high"] = found
     table["verdict"] = [
-        _verdict(low, high, _IN_WORDS[kind].format(other))
-        for low, high, kind, other in zip(
-            found.low, found.high, table["kind"], table["other"], strict=True
-        )
+        _verdict(low, high, "the baseline" if other == LINEAR else other)
+        for low, high, other in zip(found.low, found.high, table["other"], strict=True)
     ]
     return table
-
-
-_IN_WORDS = {
-    "reference": "the reference, {}",
-    "baseline": "the baseline",
-    "regressor": "the best without a network, {}",
-    "rival": "the rival, {}",
-}
 
 
 def opponents(experiment: Experiment) -> dict[str, str]:
@@ -201,7 +191,7 @@ def folds(experiment: Experiment) -> pd.DataFrame:
     """
     rows = experiment.out_of_fold.reset_index(drop=True)
     star = pd.Index(experiment.stars["source_id"]).get_indexer(rows["source_id"])
-    feh, weights = experiment.stars["feh"].to_numpy()[star], _weights(experiment)[star]
+    feh, weights = experiment.stars["feh"].to_numpy()[star], weights_of(experiment)[star]
     terms = _terms(rows["predicted"].to_numpy() - feh, feh, weights)
     keys = [rows[column] for column in ("case", "repeat", "fold")]
     sums = pd.DataFrame(terms.T).groupby(keys, observed=True).sum()
@@ -238,7 +228,7 @@ def bias(experiment: Experiment) -> pd.DataFrame:
         `case`, `feh_min`, `feh_max` (NaN: the bin is open), `n`, `bias`, `bias_error` (standard
         error of the mean) and `rmse`, in dex.
     """
-    feh, weights = experiment.stars["feh"], _weights(experiment)
+    feh, weights = experiment.stars["feh"], weights_of(experiment)
     rows = [
         {"case": case, **values}
         for case, predicted in experiment.ensemble.items()
@@ -307,7 +297,8 @@ def _columns(found: Estimates) -> dict[str, Any]:
     return {"rmse": found.value.ravel(), "low": found.low.ravel(), "high": found.high.ravel()}
 
 
-def _weights(experiment: Experiment) -> Floats:
+def weights_of(experiment: Experiment) -> Floats:
+    """Return the density weights of all compared stars."""
     return density_weights(experiment.stars["feh"], experiment.stars["feh_error"])
 
 

@@ -59,6 +59,7 @@ def light_curves(
         axes.plot(curve_phase[i], curve_mag[i], color=BLUE, linewidth=1.6, label="smoothed")
         axes.set_title(title, parse_math=False, fontsize=9)
         axes.set(xlim=(0, 1))
+        axes.tick_params(labelbottom=i + _COLUMNS >= len(titles))
         axes.invert_yaxis()
     for axes in panels[len(titles) :]:
         axes.set_axis_off()

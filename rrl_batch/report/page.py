@@ -1,15 +1,12 @@
 """The page of an evaluation: one HTML file that needs nothing else."""
 
-import base64
 from pathlib import Path
 from typing import Any
 
 from rrl_batch.contracts import Flag
 from rrl_batch.contracts.flags import DESCRIPTIONS
 from rrl_batch.report.figures import DISTRIBUTION, PREDICTED_AGAINST_TRUE
-
-_DASH = "–"
-_MINUS = "−"
+from rrl_batch.report.html import count, dex, environment, picture
 
 SCORES = {
     "rmse": "RMSE (dex)",
@@ -37,31 +34,25 @@ def render(metrics: dict[str, Any], images: dict[str, Path]) -> str:
     str
         HTML; everything in it that comes from a file is escaped.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("rrl_batch.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "dex": _dex, "edge": _edge, "signed": _signed, "percent": _percent, "count": _count,
-    }  # fmt: skip
-    return environment.get_template("evaluation.html").render(
-        m=metrics,
-        scores=SCORES,
-        flags={str(flag.name): DESCRIPTIONS[flag] for flag in Flag},
-        bins=list(zip(metrics["network"]["bins"], metrics["baseline"]["bins"], strict=True)),
-        provenance=_provenance(metrics["provenance"]),
-        figures=[
-            {"png": _base64(images[name]), "alt": alt(metrics), "caption": caption}
-            for name, alt, caption in (
-                (PREDICTED_AGAINST_TRUE, _alt_comparison, "Predicted against true [Fe/H]"),
-                (DISTRIBUTION, _alt_distribution, "Distribution of [Fe/H]"),
-            )
-        ],
+    return (
+        environment()
+        .get_template("evaluation.html")
+        .render(
+            m=metrics,
+            synthetic=metrics["synthetic"],
+            numbers="metrics.json",
+            scores=SCORES,
+            flags={str(flag.name): DESCRIPTIONS[flag] for flag in Flag},
+            bins=list(zip(metrics["network"]["bins"], metrics["baseline"]["bins"], strict=True)),
+            provenance=_provenance(metrics["provenance"]),
+            figures=[
+                picture(images[name].read_bytes(), alt(metrics), caption)
+                for name, alt, caption in (
+                    (PREDICTED_AGAINST_TRUE, _alt_comparison, "Predicted against true [Fe/H]"),
+                    (DISTRIBUTION, _alt_distribution, "Distribution of [Fe/H]"),
+                )
+            ],
+        )
     )
 
 
@@ -76,8 +67,8 @@ def _provenance(provenance: dict[str, Any]) -> dict[str, str]:
         "Survey": f"{survey['path']}, {survey['stars']:,} stars"
         + (f": {survey['description']}" if "description" in survey else ""),
         "Model": f"{model['path']}: {model['members']} × {model['architecture']}, {settings}",
-        "Model, out of fold": f"RMSE {_dex(out_of_fold['rmse'])} dex, R² "
-        f"{_dex(out_of_fold['r2'])} on {_count(out_of_fold['n'])} training stars",
+        "Model, out of fold": f"RMSE {dex(out_of_fold['rmse'])} dex, R² "
+        f"{dex(out_of_fold['r2'])} on {count(out_of_fold['n'])} training stars",
         **{
             f"Made from: {name.replace('_', ' ')}": str(value)
             for name, value in provenance["made_from"].items()
@@ -87,11 +78,11 @@ def _provenance(provenance: dict[str, Any]) -> dict[str, str]:
 
 def _alt_comparison(metrics: dict[str, Any]) -> str:
     parts = [
-        f"{name}: RMSE {_dex(metrics[name]['rmse'])} dex, R² {_dex(metrics[name]['r2'])}"
+        f"{name}: RMSE {dex(metrics[name]['rmse'])} dex, R² {dex(metrics[name]['r2'])}"
         for name in ("network", "baseline")
     ]
     return (
-        f"Two panels of predicted against true [Fe/H] of {_count(metrics['n_compared'])} stars, "
+        f"Two panels of predicted against true [Fe/H] of {count(metrics['n_compared'])} stars, "
         f"with the 1 : 1 line and binned medians. {'; '.join(parts).capitalize()}."
     )
 
@@ -99,29 +90,5 @@ def _alt_comparison(metrics: dict[str, Any]) -> str:
 def _alt_distribution(metrics: dict[str, Any]) -> str:
     return (
         f"Histograms of [Fe/H]: predictions for the whole catalogue, and labels and predictions "
-        f"of the {_count(metrics['n_compared'])} compared stars."
+        f"of the {count(metrics['n_compared'])} compared stars."
     )
-
-
-def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode("ascii")
-
-
-def _dex(value: float | None) -> str:
-    return _DASH if value is None else f"{value:.3f}".replace("-", _MINUS)
-
-
-def _edge(value: float) -> str:
-    return f"{value:.1f}".replace("-", _MINUS)
-
-
-def _signed(value: float | None) -> str:
-    return _DASH if value is None else f"{value:+.3f}".replace("-", _MINUS)
-
-
-def _percent(value: float | None) -> str:
-    return _DASH if value is None else f"{100 * value:.1f} %"
-
-
-def _count(value: int | None) -> str:
-    return _DASH if value is None else f"{value:,}"
