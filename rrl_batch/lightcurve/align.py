@@ -75,7 +75,7 @@ def on_grid(harmonics: ComplexArray, n_points: int) -> FloatArray:
     -------
     (n_stars, n_points) float64, in mag
     """
-    # a transform holds half as many harmonics as points: of few points, every so manieth is taken
+    # a transform of n points holds n / 2 harmonics: where that is too few, a finer grid is thinned
     every = -(-2 * (harmonics.shape[1] + 1) // n_points)
     size = every * n_points
     spectrum = np.zeros((len(harmonics), size // 2 + 1), np.complex128)

@@ -4,8 +4,8 @@ BYTES_PER_EPOCH = 120
 BYTES_PER_POINT = 32
 """Measured as the peak of reading, preparing and predicting, rounded up."""
 
-BYTES_PER_POSTERIOR = 25_000
-"""A star's posterior covariance, five times over while it is turned; measured likewise."""
+BYTES_PER_POSTERIOR = 22_000
+"""A star's posterior covariance, four times over while it is turned; measured likewise."""
 
 
 def memory_needed(n_stars: int, n_epochs: int, points: int, *, population: bool = False) -> int:

@@ -95,22 +95,24 @@ def prepare(
     stars = folded(batch, alignment)
     epochs, period = stars.epochs, stars.period
     if smoothing == "population":
-        curves = by_population(stars, points, priors or {}, alignment)
-        tried = stars.usable & stars.mode.isin(list(priors or {})).to_numpy()
+        priors = priors or {}
+        curves = by_population(stars, points, priors, alignment)
+        tried = stars.usable & stars.mode.isin(list(priors)).to_numpy()
     else:
         curves, tried = by_spline(stars, points, smoothing), stars.usable
 
     counts = np.diff(epochs.offsets)
     gap = phase_gap(stars.phase, epochs.offsets)
     amplitude = np.ptp(curves.mag, axis=1)
-    fitted = tried & (amplitude >= MIN_AMPLITUDE)  # False where there is no curve
+    shape = shape_parameters(curves.harmonics, period, curves.noise, counts)
+    # False where there is no curve, or no harmonic that others can be compared with
+    fitted = tried & (amplitude >= MIN_AMPLITUDE) & np.isfinite(shape).all(axis=1)
     if dataset == "raw":
         sequences = raw_sequences(stars.phase, epochs.mag, epochs.offsets, period, points)
     else:
         centred = dataset == "preprocessed"
         sequences = smoothed_sequences(curves.phase, curves.mag, period, centred=centred)
     sequences[~fitted] = np.nan
-    shape = shape_parameters(curves.harmonics, period, curves.noise, counts)
     shape[~fitted] = np.nan
     flags = (
         _flag(Flag.TOO_FEW_EPOCHS, counts < MIN_EPOCHS)
