@@ -3,6 +3,24 @@
 import keras
 import numpy as np
 
+from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.registry import ARCHITECTURES
+
+NETWORKS = [name for name, kind in ARCHITECTURES.items() if kind.is_network]
+OF_CURVES = [name for name in NETWORKS if ARCHITECTURES[name].takes == "curve"]
+FUSED = [name for name in NETWORKS if ARCHITECTURES[name].engine == "fused"]
+
+
+def of(sequences):
+    """Return curves as inputs, with no shape parameters."""
+    return Inputs(sequences, np.empty((len(sequences), 0), np.float32))
+
+
+def with_shape(sequences, n_shape=16, seed=0):
+    """Return curves as inputs, with shape parameters of any kind."""
+    rng = np.random.default_rng(seed)
+    return Inputs(sequences, rng.normal(0.0, 1.0, (len(sequences), n_shape)).astype(np.float32))
+
 
 def layers_of(network, kind):
     """Return the layers whose class has this name, in the order in which they were made."""

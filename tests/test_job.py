@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
+from networks import OF_CURVES
 
 from rrl_batch.errors import UserError
 from rrl_batch.job import Job, ModelSection, read_job
-from rrl_batch.models.registry import ARCHITECTURES
 
 JOBS = Path(__file__).parents[1] / "jobs"
 
@@ -88,4 +88,4 @@ def test_a_missing_path_names_the_section_and_the_setting(tmp_path):
 def test_the_job_file_names_every_kind_of_network():
     description = ModelSection.model_fields["architecture"].description
     named = description.removeprefix("kind of network: ").replace(" or ", ", ").split(", ")
-    assert sorted(named) == sorted(ARCHITECTURES)
+    assert sorted(named) == sorted(OF_CURVES)

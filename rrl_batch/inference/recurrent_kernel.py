@@ -273,7 +273,7 @@ def _lstm_unit(typing, weights, weights_at, work, x, n_inputs, before, n_units, 
 
 @njit(cache=True, error_model="numpy")
 def _load_block(values: Float32Array, first: int, work: Float32Array) -> None:
-    """Turn the values of a block of stars into rows; lanes beyond the last star stay as they are."""
+    """Turn values of a block of stars into rows; lanes beyond the last star stay as they are."""
     a_line = 16  # of the cache: each is read once
     n_values = values.shape[1]
     for begin in range(0, n_values, a_line):

@@ -13,7 +13,7 @@ from rrl_batch.storage.commit import checksum, replacing
 
 Floats = NDArray[np.float64]
 
-_BLOCK = 512
+_BLOCK = 256
 """Stars whose kernels are in memory at a time."""
 
 

@@ -3,16 +3,18 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from keras import Input, Model, Sequential, layers
+from networks import FUSED, OF_CURVES, of, with_shape
 
 from rrl_batch.errors import UserError
 from rrl_batch.inference import ensemble
 from rrl_batch.inference.by_keras import KerasEnsemble
-from rrl_batch.inference.ensemble import choose_engine
+from rrl_batch.inference.ensemble import Ensemble, choose_engine
 from rrl_batch.inference.fused import FusedEnsemble
 from rrl_batch.models.folder import Member, ModelCard, Preprocess, save_weights
-from rrl_batch.models.registry import ARCHITECTURES, build
+from rrl_batch.models.registry import arrays_for, build, fit_regressor, n_static_of
 
 N_POINTS = 24
 
@@ -33,20 +35,25 @@ def randomised(network, seed=0):
     return network
 
 
-def model(folder, architecture, *, masked, seeds=(1, 2)):
+def model(folder, architecture, *, masked=False, static="none", seeds=(1, 2)):
     """Write the weights of a model; return its networks and its card."""
-    networks = [randomised(build(architecture, N_POINTS, masked=masked), s) for s in seeds]
+    n_static = n_static_of(architecture, static)
+    networks = [
+        randomised(build(architecture, N_POINTS, masked=masked, n_static=n_static), s)
+        for s in seeds
+    ]
     files = [f"member_{seed}.weights.h5" for seed in seeds]
+    digests = [save_weights(net, folder / file) for net, file in zip(networks, files, strict=True)]
     members = [
-        Member(file=file, sha256=save_weights(network, folder / file), fold=0, epochs=1)
-        for network, file in zip(networks, files, strict=True)
+        Member(file=file, sha256=digest, architecture=architecture, fold=fold, epochs=1)
+        for fold, (file, digest) in enumerate(zip(files, digests, strict=True))
     ]
     preprocess = Preprocess(
         dataset="raw" if masked else "preprocessed",
         alignment="fourier", smoothing="robust", points=N_POINTS,
     )  # fmt: skip
     card = ModelCard.model_construct(
-        architecture=architecture, preprocess=preprocess, members=members
+        architecture=(architecture,), static=static, preprocess=preprocess, members=members
     )
     return networks, card
 
@@ -57,18 +64,18 @@ def served(network, folder):
     network.save_weights(path)
     expected = np.asarray(network(curves(), training=False))
     try:
-        predicted = FusedEnsemble.from_files([path], n_channels=2).predict(curves())
+        predicted = FusedEnsemble.from_files([path], n_channels=2).predict(of(curves()))
     except UserError:
         return False
     return predicted.shape == expected.shape and np.allclose(predicted, expected, 0, 1e-5)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", OF_CURVES)
 def test_the_registry_declares_fused_what_the_kernel_evaluates_as_keras_does(
     architecture, tmp_path
 ):
     plain, masked = (randomised(build(architecture, N_POINTS, masked=m)) for m in (False, True))
-    assert served(plain, tmp_path) == ARCHITECTURES[architecture].fused
+    assert served(plain, tmp_path) == (architecture in FUSED)
     assert not served(masked, tmp_path)
 
 
@@ -102,28 +109,83 @@ def test_a_network_whose_file_looks_like_a_stack_could_not_be_declared_fused(nam
 
 
 @pytest.mark.parametrize(
-    ("architecture", "masked", "has_gpu"),
-    [(name, masked, False) for name in ARCHITECTURES for masked in (False, True)]
-    + [("gru", False, True)],
+    ("architecture", "masked", "static", "has_gpu"),
+    [(name, masked, "none", False) for name in OF_CURVES for masked in (False, True)]
+    + [("gru", False, "period", False), ("bigru", False, "shape", False)]
+    + [("gru", False, "shape", True), ("gru", True, "shape", False), ("mlp", False, "none", False)],
 )
 def test_whichever_engine_serves_a_model_gives_what_keras_gives(
-    architecture, masked, has_gpu, tmp_path, monkeypatch
+    architecture, masked, static, has_gpu, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(ensemble, "_has_gpu", lambda: has_gpu)
-    networks, card = model(tmp_path, architecture, masked=masked)
-    engine = choose_engine(tmp_path, card)
-    fused = ARCHITECTURES[architecture].fused and not masked and not has_gpu
+    networks, card = model(tmp_path, architecture, masked=masked, static=static)
+    engine = choose_engine(tmp_path, card, architecture)
+    fused = architecture in FUSED and not masked and not has_gpu
     assert isinstance(engine.__self__, FusedEnsemble if fused else KerasEnsemble)
-    expected = np.hstack([network(curves(), training=False) for network in networks])
+    inputs = with_shape(curves())
+    arrays = arrays_for(networks[0], inputs)
+    expected = np.hstack([network(arrays, training=False) for network in networks])
     # weights so large make numbers of a convolutional network large too
-    assert np.allclose(engine(curves()), expected, rtol=0, atol=1e-5 * max(1, expected.std()))
-    assert engine(curves(0)).shape == (0, 2)
+    assert np.allclose(engine(inputs), expected, rtol=0, atol=1e-5 * max(1, expected.std()))
+    assert engine(with_shape(curves(0))).shape == (0, 2)
 
 
-def test_a_card_of_an_unknown_architecture_is_a_sentence(tmp_path):
-    _, card = model(tmp_path, "gru", masked=False)
-    with pytest.raises(UserError, match="no architecture 'gur'; did you mean 'gru'"):
-        choose_engine(tmp_path, card.model_copy(update={"architecture": "gur"}))
+def regressors(folder, names=("ridge", "svr", "gp")):
+    """Write regressors; return them and their members."""
+    rng = np.random.default_rng(0)
+    shape, feh = rng.normal(size=(60, 16)), rng.normal(size=60)
+    fitted = [fit_regressor(name, shape, feh, np.ones(60), seed=0) for name in names]
+    members = [
+        Member(
+            file=f"{name}.npz", sha256=regressor.write(folder / f"{name}.npz"),
+            architecture=name, fold=0, epochs=0,
+        )
+        for name, regressor in zip(names, fitted, strict=True)
+    ]  # fmt: skip
+    return fitted, members
+
+
+def test_a_model_of_several_kinds_gives_what_each_of_its_members_gives(tmp_path):
+    networks, card = model(tmp_path, "gru", static="period")
+    (ridge, gp), others = regressors(tmp_path, ("ridge", "gp"))
+    members = [others[0], card.members[0], others[1], card.members[1]]
+    kinds = ("gp", "gru", "ridge")
+    card = card.model_copy(update={"architecture": kinds, "members": members})
+    engines = {name: choose_engine(tmp_path, card, name) for name in kinds}
+    inputs = with_shape(curves())
+    predicted = Ensemble(card, engines, pd.Series()).predict_members(inputs)
+    assert list(predicted) == list(kinds)
+    assert all(values.dtype == np.float64 for values in predicted.values())
+    of_gru = np.hstack([network(arrays_for(network, inputs)) for network in networks])
+    assert np.allclose(predicted["gru"], of_gru, rtol=0, atol=1e-5 * max(1, of_gru.std()))
+    assert np.array_equal(predicted["gp"], gp.predict(inputs.shape)[:, None])
+    assert np.array_equal(predicted["ridge"], ridge.predict(inputs.shape)[:, None])
+
+
+def test_a_star_without_shape_parameters_has_no_value_and_the_others_have_theirs(tmp_path):
+    _, card = model(tmp_path, "gru")
+    _, members = regressors(tmp_path)
+    card = card.model_copy(update={"members": members})
+    inputs = with_shape(curves())
+    clean = [choose_engine(tmp_path, card, m.architecture)(inputs) for m in members]
+    inputs.shape[7, 3] = np.nan
+    spoilt = [choose_engine(tmp_path, card, m.architecture)(inputs) for m in members]
+    for before, after in zip(clean, spoilt, strict=True):
+        assert np.flatnonzero(np.isnan(after)).tolist() == [7]
+        assert np.array_equal(np.delete(before, 7, 0), np.delete(after, 7, 0))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        ("gur", "no architecture 'gur'; did you mean 'gru'"),
+        ("boosting", "'boosting' serves for comparison only"),
+    ],
+)
+def test_a_card_of_an_architecture_that_no_model_has_is_a_sentence(architecture, message, tmp_path):
+    _, card = model(tmp_path, "gru")
+    with pytest.raises(UserError, match=message):
+        choose_engine(tmp_path, card, architecture)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
@@ -134,7 +196,7 @@ def test_weights_of_another_network_than_the_card_names_are_a_sentence(masked, t
     digest = save_weights(other, tmp_path / card.members[0].file)
     members = [card.members[0].model_copy(update={"sha256": digest}), card.members[1]]
     with pytest.raises(UserError, match=r"member_1\.weights\.h5 does not hold .*train again"):
-        choose_engine(tmp_path, card.model_copy(update={"members": members}))
+        choose_engine(tmp_path, card.model_copy(update={"members": members}), "gru")
 
 
 @pytest.mark.parametrize("driver", [None, 0, 1, 2])
@@ -159,18 +221,20 @@ def test_keras_is_asked_for_a_gpu_only_where_there_may_be_one(
 def test_a_process_that_predicts_on_a_cpu_loads_no_framework(run):
     code = (
         "import sys, pathlib, numpy as np\n"
+        "from rrl_batch.lightcurve.inputs import Inputs\n"
         "from rrl_batch.inference.ensemble import Ensemble\n"
         "from rrl_batch.inference import predict\n"
         "from rrl_batch.inference.recurrent_kernel import evaluate\n"
         "model = Ensemble.load(pathlib.Path(sys.argv[1]))\n"
         "assert not evaluate.signatures\n"
-        "model.predict_members(np.empty((0, 16, 2), np.float32))\n"
+        "def of(n): return Inputs(np.zeros((n, 16, 2), np.float32), np.zeros((n, 0), np.float32))\n"
+        "model.predict_members(of(0))\n"
         "compiled = list(evaluate.signatures)\n"
         "assert len(compiled) == 1\n"
-        "members = model.predict_members(np.zeros((5, 16, 2), np.float32))\n"
+        "members = model.predict_members(of(5))['gru']\n"
         "assert members.shape == (5, 2) and np.isfinite(members).all()\n"
         "assert list(evaluate.signatures) == compiled\n"
-        "print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))\n"
+        "print({'keras', 'tensorflow', 'jax', 'torch', 'sklearn'} & set(sys.modules))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, run.model],

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 
 from rrl_batch.errors import UserError
 from rrl_batch.inference.fused import FusedEnsemble, pack
-from rrl_batch.inference.stack_file import Direction, RecurrentStack, read_stack
+from rrl_batch.inference.stack_file import Dense, Direction, RecurrentStack, read_stack
 from rrl_batch.models.registry import build
 
 GRU, LSTM, Both = layers.GRU, layers.LSTM, layers.Bidirectional
@@ -45,7 +45,7 @@ def in_memory(network):
     ]
     return RecurrentStack(
         [[Direction(*direction.get_weights()) for direction in layer] for layer in directions],
-        *network.layers[-1].get_weights(),
+        [Dense(*la.get_weights()) for la in network.layers if isinstance(la, layers.Dense)],
     )
 
 
@@ -54,8 +54,9 @@ def assert_same(stack, expected):
         for ours, theirs in zip(read, layer, strict=True):
             for array, other in zip(ours, theirs, strict=True):
                 assert_array_equal(array, other, strict=True)
-    assert_array_equal(stack.kernel, expected.kernel, strict=True)
-    assert_array_equal(stack.bias, expected.bias, strict=True)
+    for ours, theirs in zip(stack.head, expected.head, strict=True):
+        for array, other in zip(ours, theirs, strict=True):
+            assert_array_equal(array, other, strict=True)
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -99,6 +100,18 @@ def test_what_the_optimiser_leaves_in_the_file_is_passed_over(tmp_path):
     with h5py.File(tmp_path / "fitted.weights.h5") as file:
         assert len(file["optimizer/vars"]) > 2
     assert_same(read_stack(tmp_path / "fitted.weights.h5", 2), in_memory(network))
+
+
+@pytest.mark.parametrize("kind", ["gru", "bilstm"])
+@pytest.mark.parametrize("n_static", [1, 16])
+def test_a_hidden_layer_that_takes_static_inputs_is_read(kind, n_static, tmp_path):
+    network = randomised(build(kind, 6, masked=False, n_static=n_static))
+    path = tmp_path / "member.weights.h5"
+    network.save_weights(path)
+    assert_same(read_stack(path, 2, n_static), in_memory(network))
+    for other in {0, 1, 2, 16} - {n_static}:
+        with pytest.raises(UserError, match=r"member\.weights\.h5 does not hold .*; train again"):
+            read_stack(path, 2, other)
 
 
 def sequential(*hidden, units=1):

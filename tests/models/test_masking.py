@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import spread
+from networks import OF_CURVES, spread
 
 from rrl_batch.lightcurve.sequences import PADDING
 from rrl_batch.models import hybrid, recurrent, transformer
-from rrl_batch.models.registry import ARCHITECTURES, build
+from rrl_batch.models.registry import build
 
 N_STARS, N_POINTS = 6, 16
 SHORT, LONG = 5, 12
@@ -34,7 +34,7 @@ def padded(curves, lengths):
     return np.where(inside[..., None], filled, np.float32(PADDING))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", OF_CURVES)
 @settings(max_examples=20)
 @given(
     is_long=st.lists(st.booleans(), min_size=N_STARS, max_size=N_STARS), seed=st.integers(0, 9**9)
@@ -51,7 +51,7 @@ def test_a_curve_is_predicted_as_if_it_were_not_padded(architecture, is_long, se
     np.testing.assert_allclose(predicted, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", OF_CURVES)
 def test_a_network_without_masking_would_see_the_padding(architecture):
     curves = draw(3, LONG)
     plain = network(architecture, LONG, masked=False).predict_on_batch(curves)
@@ -59,7 +59,7 @@ def test_a_network_without_masking_would_see_the_padding(architecture):
     assert np.abs(plain - blind).max() > 1e-3
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", OF_CURVES)
 def test_a_step_of_training_is_the_same_with_padding(architecture, monkeypatch):
     """What it changes holds the gradients, and the statistics of the batch."""
     monkeypatch.setattr(recurrent, "DROPOUT", (0.0, 0.0, 0.0))  # it draws for each step

@@ -1,9 +1,10 @@
 import keras
 import numpy as np
 import pytest
+from networks import FUSED, of
 
 from rrl_batch.inference.fused import FusedEnsemble
-from rrl_batch.models.registry import ARCHITECTURES, build
+from rrl_batch.models.registry import build
 
 N_STARS = 10_000
 N_POINTS = 265
@@ -23,22 +24,19 @@ def sequences():
     return np.stack([np.clip(mag, -0.6, 0.6), phase * period], axis=2).astype(np.float32)
 
 
-NETWORKS = [name for name, architecture in ARCHITECTURES.items() if architecture.fused]
-
-
 def fused(network, folder):
     network.save_weights(folder / "member.weights.h5")
     return FusedEnsemble.from_files([folder / "member.weights.h5"], n_channels=2)
 
 
 def largest_difference(network, sequences, folder):
-    fused_values = fused(network, folder).predict(sequences)
+    fused_values = fused(network, folder).predict(of(sequences))
     expected = network.predict(sequences, batch_size=1024, verbose=0)
     assert expected.std() > 0.01  # dex: the network does tell curves apart
     return np.abs(fused_values - expected).max()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", FUSED)
 def test_ten_thousand_curves_get_what_keras_gives(name, sequences, tmp_path):
     keras.utils.set_random_seed(1)
     network = build(name, N_POINTS, masked=False)
@@ -47,7 +45,7 @@ def test_ten_thousand_curves_get_what_keras_gives(name, sequences, tmp_path):
     assert largest_difference(network, sequences, tmp_path) < SAME
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", FUSED)
 def test_larger_weights_make_no_difference(name, sequences, tmp_path):
     network = build(name, N_POINTS, masked=False)
     rng = np.random.default_rng(2)
@@ -55,7 +53,7 @@ def test_larger_weights_make_no_difference(name, sequences, tmp_path):
     assert largest_difference(network, sequences[:1000], tmp_path) < SAME
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", FUSED)
 def test_saturated_gates_are_as_near_to_double_precision_as_in_keras(name, sequences, tmp_path):
     """Rounding errors grow so much here that single precision has no five digits to agree in."""
     network = build(name, N_POINTS, masked=False)
@@ -72,6 +70,6 @@ def test_saturated_gates_are_as_near_to_double_precision_as_in_keras(name, seque
     some = sequences[:500]
     exact = precise.predict(some.astype(np.float64), verbose=0)
     assert exact.dtype == np.float64
-    ours = fused(network, tmp_path).predict(some) - exact
+    ours = fused(network, tmp_path).predict(of(some)) - exact
     theirs = network.predict(some, verbose=0) - exact
     assert np.median(np.abs(ours)) < 1.5 * np.median(np.abs(theirs))
