@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,14 @@ settings.register_profile("rrl_batch", deadline=None)
 settings.load_profile("rrl_batch")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share something costly on one process of several: a cluster, or a module."""
+    for item in items:
+        on_cluster = "client" in getattr(item, "fixturenames", ())
+        group = "cluster" if on_cluster else str(item.path.relative_to(item.config.rootpath))
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real light curves, which lies beside the checkout and not in it."""
@@ -25,6 +34,25 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real light curves (../shared/data beside the checkout) are not here")
     return folder.resolve()
+
+
+@pytest.fixture
+def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build every network with all kinds of its layers, but with fewer and smaller ones."""
+    from rrl_batch.models import convolutional, hybrid, recurrent, transformer
+
+    sizes: dict[ModuleType, dict[str, object]] = {
+        convolutional: {
+            "KERNELS": (4, 3), "FILTERS": (6, 4), "FILTERS_OF_BLOCKS": (3, 4),
+            "INCEPTION_DEPTH": 3, "INCEPTION_KERNELS": (8, 4, 3), "INCEPTION_FILTERS": 3,
+        },
+        recurrent: {"UNITS": (5, 4), "UNITS_BOTH_WAYS": (4, 3), "DROPOUT": (0.2, 0.1)},
+        hybrid: {"UNITS": (4, 3)},
+        transformer: {"WIDTH": 8, "HEADS": 2, "HIDDEN": 6, "BLOCKS": 1},
+    }  # fmt: skip
+    for module, values in sizes.items():
+        for name, value in values.items():
+            monkeypatch.setattr(module, name, value)
 
 
 @pytest.fixture(scope="session")

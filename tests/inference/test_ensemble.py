@@ -70,6 +70,7 @@ def served(network, folder):
     return predicted.shape == expected.shape and np.allclose(predicted, expected, 0, 1e-5)
 
 
+@pytest.mark.usefixtures("small_networks")
 @pytest.mark.parametrize("architecture", OF_CURVES)
 def test_the_registry_declares_fused_what_the_kernel_evaluates_as_keras_does(
     architecture, tmp_path
@@ -114,6 +115,7 @@ def test_a_network_whose_file_looks_like_a_stack_could_not_be_declared_fused(nam
     + [("gru", False, "period", False), ("bigru", False, "shape", False)]
     + [("gru", False, "shape", True), ("gru", True, "shape", False), ("mlp", False, "none", False)],
 )
+@pytest.mark.usefixtures("small_networks")
 def test_whichever_engine_serves_a_model_gives_what_keras_gives(
     architecture, masked, static, has_gpu, tmp_path, monkeypatch
 ):

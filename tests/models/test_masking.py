@@ -4,13 +4,15 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import OF_CURVES, spread
 
 from rrl_batch.lightcurve.sequences import PADDING
 from rrl_batch.models import hybrid, recurrent, transformer
 from rrl_batch.models.registry import build
+
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 N_STARS, N_POINTS = 6, 16
 SHORT, LONG = 5, 12
@@ -35,7 +37,7 @@ def padded(curves, lengths):
 
 
 @pytest.mark.parametrize("architecture", OF_CURVES)
-@settings(max_examples=20)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     is_long=st.lists(st.booleans(), min_size=N_STARS, max_size=N_STARS), seed=st.integers(0, 9**9)
 )
@@ -62,7 +64,7 @@ def test_a_network_without_masking_would_see_the_padding(architecture):
 @pytest.mark.parametrize("architecture", OF_CURVES)
 def test_a_step_of_training_is_the_same_with_padding(architecture, monkeypatch):
     """What it changes holds the gradients, and the statistics of the batch."""
-    monkeypatch.setattr(recurrent, "DROPOUT", (0.0, 0.0, 0.0))  # it draws for each step
+    monkeypatch.setattr(recurrent, "DROPOUT", (0.0, 0.0))  # it draws for each step
     monkeypatch.setattr(hybrid, "DROPOUT", (0.0, 0.0))
     monkeypatch.setattr(transformer, "DROPOUT", 0.0)
     curves, target = draw(5, 7), np.linspace(-2, 0, N_STARS, dtype=np.float32)

@@ -70,6 +70,7 @@ def test_the_last_layer_is_linear_and_of_one_unit(architecture):
     assert (last.units, last.activation) == (1, keras.activations.linear)
 
 
+@pytest.mark.usefixtures("small_networks")
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_weights_come_back_from_their_file(architecture, masked, tmp_path):

@@ -1,5 +1,3 @@
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,11 @@ from scipy.interpolate import make_smoothing_spline
 from rrl_batch.lightcurve.spline import smooth
 
 N_POINTS = 265
-N_STARS = 2000
+# Rows of those among the first 2,000 stars for which scipy finds other curves than we do.
+DIFFERENT = [
+    137, 186, 240, 343, 683, 1068, 1216, 1226, 1240, 1256, 1286, 1287, 1654, 1655, 1690, 1698,
+    1739, 1765, 1819, 1822, 1897, 1962, 1976,
+]  # fmt: skip
 SAME = 1e-6  # mag
 # scipy searches lambda to an absolute precision of 1e-5 and its criterion carries rounding errors.
 LAMBDA_PRECISION = 1e-5
@@ -103,14 +105,18 @@ def real_stars(shared_data: Path):
     order = np.lexsort((phase, source_id))
     starts = np.flatnonzero(np.diff(source_id[order])) + 1
     stars = [(phase[own], mag[own].astype(float)) for own in np.split(order, starts)]
-    return stars[:N_STARS]
+    return stars[:2000]
 
 
 def test_real_curves(real_stars):
-    assert len(real_stars) == N_STARS
-    # Processes are spawned: the threads of numba and of Arrow do not survive a fork.
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        expected = list(pool.map(scipy_curve, real_stars, chunksize=100))
-    differ, differ_from_centred = count_differences(real_stars, expected)
-    assert differ < 0.02 * N_STARS
-    assert differ_from_centred < 0.002 * N_STARS
+    stars = real_stars[::5]
+    differ, differ_from_centred = count_differences(stars, [scipy_curve(star) for star in stars])
+    assert len(stars) == 400
+    assert differ < 0.02 * len(stars)
+    assert differ_from_centred == 0
+
+
+def test_real_curves_that_differ_do_not_once_scipy_is_given_magnitudes_about_their_mean(real_stars):
+    stars = [real_stars[row] for row in DIFFERENT]
+    _, differ_from_centred = count_differences(stars, [scipy_curve(star) for star in stars])
+    assert differ_from_centred == 0

@@ -19,6 +19,7 @@ def curves():
     return sequences
 
 
+@pytest.mark.usefixtures("small_networks")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_network_is_fitted_to_padded_curves_and_gives_dex(architecture, curves, tmp_path):
     mean, scale = -1.5, 0.4
