@@ -14,11 +14,11 @@ from astropy.time import Time
 from astropy.timeseries import TimeSeries
 from record import parser, record
 
-from rrl_batch.contracts import STARS
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.clean import MAX_ABSOLUTE_MAG, clean
 from rrl_batch.lightcurve.fold import fold, shift
-from rrl_batch.sources.synthetic import simulate_light_curves, simulate_stars
+from rrl_batch.sources.synthetic import simulate_stars
+from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 
 N_STARS = 20_000
 N_ASTROPY = 100
@@ -30,12 +30,7 @@ FloatArray = npt.NDArray[np.float64]
 
 def simulated_partition() -> LightCurveBatch:
     """Return a partition of the simulator's stars, as it is read from disk."""
-    stars = simulate_stars(N_STARS, 1)
-    curves = simulate_light_curves(stars, 1)
-    n_stars = len(stars)
-    batch = LightCurveBatch(
-        stars[STARS.names], *curves, np.ones(n_stars, bool), np.zeros(n_stars, bool)
-    )
+    batch = SimulatedLightCurves(1)(simulate_stars(N_STARS, 1), 0)
     return LightCurveBatch.from_arrow(batch.to_arrow())
 
 

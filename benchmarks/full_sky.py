@@ -63,7 +63,7 @@ def models(client) -> dict[int, Path]:
     """Return a model of five members and one that keeps a single one of them, made only once."""
     flow.simulate(client, N_STARS, 1, ROOT / "survey", ROOT / "labels.parquet")
     five, single = ROOT / "five", ROOT / "single"
-    labels = read_labels(ROOT / "labels.parquet", None)
+    labels = read_labels(ROOT / "labels.parquet", "true")
     card = flow.train(client, open_survey(ROOT / "survey"), labels, five, JOB)
     if not single.exists():
         shutil.copytree(five, single)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rrl_batch import __version__, tasks
@@ -20,7 +21,8 @@ from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.models.folder import CARD, ModelCard, preparation, write_priors
 from rrl_batch.sources.files import StagedLightCurves, stage_transits
 from rrl_batch.sources.synthetic import simulate_stars
-from rrl_batch.sources.synthetic.source import SimulatedLightCurves, true_labels
+from rrl_batch.sources.synthetic.labels import MEASURED, make_labels
+from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 from rrl_batch.sources.tables import read_stars
 from rrl_batch.stages.sky import STARS_PER_TASK, over_the_sky
 from rrl_batch.stages.training import (
@@ -49,21 +51,23 @@ TRAINING_SET = "training"
 
 
 def simulate(client: "Client", n_stars: int, seed: int, out: Path, labels: Path) -> Manifest:
-    """Write a synthetic survey, and the true metallicities of its stars."""
+    """Write a synthetic survey, and its stars' metallicities, true and photometric."""
     made_from = {"stars": n_stars, "seed": seed, "code_version": __version__}
     if claim(out, "survey", made_from) and labels.exists() and is_whole(out):
         return Manifest.read(out)
     source = SimulatedLightCurves(seed)
     stars, partitions = survey_files.plan_partitions(simulate_stars(n_stars, seed))
     compile_once(client, source, stars.iloc[:0], 0)
-    with replacing(labels) as partial:
-        pq.write_table(true_labels(stars), partial)
     about = {
         "description": f"SYNTHETIC survey of {n_stars} RR Lyrae stars, not a measurement",
         "synthetic": True,
         "made_from": made_from,
     }
-    return _write_survey(client, out, stars, partitions, source, about)
+    manifest = _write_survey(client, out, stars, partitions, source, about)
+    measured = [pq.read_table(out / r.path, columns=MEASURED) for r in manifest.partitions]
+    with replacing(labels) as partial:
+        pq.write_table(make_labels(stars, pa.concat_tables(measured)), partial)
+    return manifest
 
 
 def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> Manifest:

@@ -92,6 +92,6 @@ def run(client: "Client", tmp_path_factory: pytest.TempPathFactory) -> Run:
     )  # fmt: skip
     flow.simulate(client, 300, 7, done.survey, done.labels)
     survey = open_survey(done.survey)
-    flow.train(client, survey, read_labels(done.labels, None), done.model, done.job)
+    flow.train(client, survey, read_labels(done.labels, "true"), done.model, done.job)
     flow.predict(client, survey, done.model, done.catalogue)
     return done

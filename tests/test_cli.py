@@ -82,7 +82,7 @@ def test_an_unexpected_failure_is_a_sentence_too(capsys, monkeypatch, tmp_path):
 def test_verify_evaluate_and_export_on_a_catalogue(capsys, run, tmp_path):
     assert main(["verify", str(run.catalogue)]) == 0
     assert "300 rows" in capsys.readouterr().out
-    words = ["--catalogue", str(run.catalogue), "--labels", str(run.labels)]
+    words = ["--catalogue", str(run.catalogue), "--labels", str(run.labels), "--scale", "true"]
     assert main(["evaluate", *words, "--out", str(tmp_path / "evaluation")]) == 0
     metrics = json.loads((tmp_path / "evaluation/metrics.json").read_text())
     assert metrics["network"]["n"] == metrics["baseline"]["n"] > 100
@@ -92,8 +92,9 @@ def test_verify_evaluate_and_export_on_a_catalogue(capsys, run, tmp_path):
 
 
 def test_an_evaluation_does_not_write_among_other_files(capsys, run):
-    words = ["--catalogue", run.catalogue, "--labels", run.labels, "--out", run.catalogue]
-    assert "already holds something else" in fails(capsys, "evaluate", *words)
+    words = ["--catalogue", run.catalogue, "--labels", run.labels, "--scale", "true"]
+    sentence = fails(capsys, "evaluate", *words, "--out", run.catalogue)
+    assert "already holds something else" in sentence
 
 
 def test_a_damaged_catalogue_fails_verification(capsys, run, tmp_path):

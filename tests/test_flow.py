@@ -87,7 +87,7 @@ def test_what_is_simulated_says_so(run):
 def test_the_card_tells_what_became_of_every_label(run):
     card = ModelCard.read(run.model)
     counts = card.training["stars"]
-    assert counts["labels"] == len(read_labels(run.labels, None)) == 300
+    assert counts["labels"] == len(read_labels(run.labels, "true")) == 300
     assert counts["not_in_survey"] == 0
     assert (
         counts["trained_on"]
@@ -111,7 +111,7 @@ def test_lsdb_opens_survey_and_catalogue(run, stars):
 def test_the_same_run_again_changes_nothing(client, run):
     before = files(run.catalogue)
     flow.predict(client, open_survey(run.survey), run.model, run.catalogue)
-    labels = read_labels(run.labels, None)
+    labels = read_labels(run.labels, "true")
     card = flow.train(client, open_survey(run.survey), labels, run.model, run.job)
     assert files(run.catalogue) == before
     assert card == ModelCard.read(run.model)
@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_what_is_finished_and_the_run_goes_on(client, run, sm
 def test_a_seed_makes_survey_and_training_repeatable(client, run, tmp_path):
     flow.simulate(client, 300, 7, tmp_path / "survey", tmp_path / "labels.parquet")
     assert list(files(tmp_path / "survey").values()) == list(files(run.survey).values())
-    labels = read_labels(run.labels, None)
+    labels = read_labels(run.labels, "true")
     flow.train(client, open_survey(tmp_path / "survey"), labels, tmp_path / "model", run.job)
     again, first = (pd.read_parquet(m / OUT_OF_FOLD) for m in (tmp_path / "model", run.model))
     assert np.allclose(again["predicted"], first["predicted"], atol=1e-5)
@@ -191,7 +191,7 @@ def test_weights_on_a_full_disk_are_a_sentence_and_leave_nothing(small_disk):
 def test_members_that_jax_trains_serve_as_well(run, tmp_path, monkeypatch):
     pytest.importorskip("jax", reason="the extra jax is not installed")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    survey, labels = open_survey(run.survey), read_labels(run.labels, None)
+    survey, labels = open_survey(run.survey), read_labels(run.labels, "true")
     with connect(ClusterSection(workers=1, dashboard_address="127.0.0.1:0")) as client:
         card = flow.train(client, survey, labels, tmp_path / "model", run.job)
         flow.predict(client, survey, tmp_path / "model", tmp_path / "catalogue")
@@ -216,13 +216,13 @@ def test_a_folder_of_another_job_is_refused(client, run, tmp_path):
 
 
 def test_labels_of_no_star_are_refused(client, run, tmp_path):
-    labels = read_labels(run.labels, None).assign(source_id=lambda t: t["source_id"] + 1)
+    labels = read_labels(run.labels, "true").assign(source_id=lambda t: t["source_id"] + 1)
     with pytest.raises(UserError, match=r"None of the 300 labels is of a star in the survey"):
         flow.train(client, open_survey(run.survey), labels, tmp_path / "model", run.job)
 
 
 def test_too_few_labelled_stars_are_refused_and_the_mistake_can_be_mended(client, run, tmp_path):
-    survey, labels = open_survey(run.survey), read_labels(run.labels, None)
+    survey, labels = open_survey(run.survey), read_labels(run.labels, "true")
     with pytest.raises(UserError, match=r"too few for 2 folds.*other mode"):
         flow.train(client, survey, labels.head(6), tmp_path / "model", run.job)
     card = flow.train(client, survey, labels, tmp_path / "model", run.job)
@@ -244,7 +244,7 @@ def test_any_folder_of_parquet_files_is_a_survey(client, run, tmp_path, stars):
 
 
 def test_labels_that_are_all_alike_are_refused(client, run, tmp_path):
-    labels = read_labels(run.labels, None).assign(feh=-1.5)
+    labels = read_labels(run.labels, "true").assign(feh=-1.5)
     with pytest.raises(UserError, match=r"have the same label, -1\.5 dex"):
         flow.train(client, open_survey(run.survey), labels, tmp_path / "model", run.job)
 

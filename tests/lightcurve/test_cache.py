@@ -5,6 +5,7 @@ import multiprocessing
 import pkgutil
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -12,13 +13,13 @@ import pytest
 from numba.core.registry import CPUDispatcher
 
 import rrl_batch.lightcurve
-from rrl_batch.contracts import STARS
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.folded import folded
 from rrl_batch.lightcurve.population import Noise, statistics
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.prepare import prepare
-from rrl_batch.sources.synthetic import simulate_light_curves, simulate_stars
+from rrl_batch.sources.synthetic import simulate_stars
+from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 
 DRIVERS = {"_find_gaps", "_fit_all", "_smooth_all", "fit_population"}
 SMOOTHINGS: dict[str, dict[str, object]] = {
@@ -37,10 +38,8 @@ OPTIONS = [
 def some_stars() -> LightCurveBatch:
     """Simulate stars, one of them without an epoch of maximum and one without errors."""
     stars = simulate_stars(20, 4)
-    curves = simulate_light_curves(stars, 4)
     stars.loc[0, "epoch_g"] = np.nan
-    has_error, malformed = np.arange(20) > 0, np.zeros(20, bool)
-    batch = LightCurveBatch(stars[STARS.names], *curves, has_error, malformed)
+    batch = replace(SimulatedLightCurves(4)(stars, 0), has_error=np.arange(20) > 0)
     return LightCurveBatch.from_arrow(batch.to_arrow())
 
 

@@ -8,7 +8,8 @@ from rrl_batch.contracts import STARS, Flag
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.prepare import prepare
-from rrl_batch.sources.synthetic import simulate_light_curves, simulate_stars
+from rrl_batch.sources.synthetic import simulate_stars
+from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 
 N_POINTS = 32
 PRIORS = {"RRab": PopulationPrior.first("RRab")}
@@ -48,12 +49,7 @@ def flags_of(prepared):
 
 @pytest.fixture(scope="module")
 def simulated():
-    stars = simulate_stars(60, 4)
-    curves = simulate_light_curves(stars, 4)
-    n = len(stars)
-    batch = LightCurveBatch(
-        stars[STARS.names], *curves, has_error=np.ones(n, bool), malformed=np.zeros(n, bool)
-    )
+    batch = SimulatedLightCurves(4)(simulate_stars(60, 4), 0)
     return LightCurveBatch.from_arrow(batch.to_arrow())
 
 

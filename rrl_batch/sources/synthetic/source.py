@@ -1,22 +1,20 @@
-"""The simulator as a source of surveys: light curves by partition, and the true metallicities."""
+"""The simulator as a source of surveys: light curves by partition, and what they show of phi31."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from rrl_batch.contracts import LABELS, STARS
+from rrl_batch.contracts import STARS
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.fold import fold
+from rrl_batch.lightcurve.fourier import fit_fourier
 from rrl_batch.sources.synthetic.photometry import simulate_light_curves
-
-SCALE = "synthetic"
-"""Name of the metallicity scale of simulated stars."""
 
 
 @dataclass(frozen=True)
 class SimulatedLightCurves:
-    """The light curves of simulated stars.
+    """The light curves of simulated stars, whose phi31 is measured on them.
 
     Parameters
     ----------
@@ -37,8 +35,12 @@ class SimulatedLightCurves:
             Number of the partition, which makes no difference to a star's light curve.
         """
         curves = simulate_light_curves(stars, self.seed)
+        period = stars["period"].to_numpy()
+        phase = fold(curves.time, curves.offsets, period, np.zeros_like(period))
+        fourier = fit_fourier(phase, curves.mag, curves.offsets)
+        measured = stars.assign(phi31_g=fourier.phi31, phi31_g_error=fourier.phi31_error)
         return LightCurveBatch(
-            stars=stars[STARS.names],
+            stars=measured[STARS.names],
             offsets=curves.offsets,
             time=curves.time,
             mag=curves.mag,
@@ -46,18 +48,3 @@ class SimulatedLightCurves:
             has_error=np.ones(len(stars), bool),
             malformed=np.zeros(len(stars), bool),
         )
-
-
-def true_labels(stars: pd.DataFrame) -> pa.Table:
-    """Return the true metallicities of simulated stars as a table of labels, marked as such.
-
-    Parameters
-    ----------
-    stars : pandas.DataFrame
-        Simulated stars, with the column `feh`.
-    """
-    table = pa.Table.from_pandas(
-        stars[["source_id", "feh"]].assign(scale=SCALE), preserve_index=False
-    )
-    note = {"description": "SYNTHETIC: true [Fe/H] of simulated stars, not a measurement"}
-    return LABELS.conform(table, "simulator").replace_schema_metadata(note)

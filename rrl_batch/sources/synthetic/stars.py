@@ -40,7 +40,6 @@ def simulate_stars(n_stars: int, seed: int) -> pd.DataFrame:
         - epoch_g (float64, d): first maximum after the start of the observations,
           BJD(TCB) - 2455197.5.
         - int_average_g, peak_to_peak_g (float64, mag): of the curve without modulation.
-        - phi31_g, phi31_g_error (float64, rad): measured value, cosine convention, in [0, 2 pi).
         - num_clean_epochs_g (int32): number of transits in the light curve.
         - feh (float64, dex): the truth.
         - component (str): halo, bulge, lmc, smc or sgr.
@@ -61,7 +60,7 @@ def simulate_stars(n_stars: int, seed: int) -> pd.DataFrame:
     stars = _select_observed(n_stars, rng, seed)
     stars.insert(3, "best_classification", populations.draw_classes(n_stars, rng))
     _add_pulsation(stars, rng)
-    _add_light_curve_parameters(stars, rng)
+    _add_light_curve_parameters(stars)
     stars = stars.sort_values("source_id", ignore_index=True)
     hidden = [name for name in stars.columns if name.startswith("sim_")]
     return stars[[name for name in _COLUMNS if name in stars] + hidden]
@@ -69,7 +68,7 @@ def simulate_stars(n_stars: int, seed: int) -> pd.DataFrame:
 
 _COLUMNS = (
     "source_id", "ra", "dec", "best_classification", "period", "epoch_g", "int_average_g",
-    "peak_to_peak_g", "phi31_g", "phi31_g_error", "num_clean_epochs_g", "feh", "component",
+    "peak_to_peak_g", "num_clean_epochs_g", "feh", "component",
 )  # fmt: skip
 
 
@@ -151,21 +150,10 @@ def _add_pulsation(stars: pd.DataFrame, rng: Generator) -> None:
     stars["sim_second_period"], stars["sim_second_amplitude"] = second_period, second_amplitude
 
 
-def _add_light_curve_parameters(stars: pd.DataFrame, rng: Generator) -> None:
-    """Add what follows from the shape of the curves, and the measured phi31."""
+def _add_light_curve_parameters(stars: pd.DataFrame) -> None:
+    """Add what follows from the shape of the curves."""
     series = photometry.fourier_series(stars)
     curve = shapes.extremes(series)
     stars["peak_to_peak_g"] = curve.peak_to_peak + 2.0 * stars["sim_second_amplitude"]
     stars["sim_mean_mag"] = stars["int_average_g"] - curve.intensity_mean
     stars["sim_phase_of_maximum"] = curve.phase_of_maximum
-    noise = np.hypot(
-        photometry.typical_error(stars["int_average_g"].to_numpy()), photometry.EXTRA_SCATTER
-    )
-    # Least squares over evenly spread phases: var phi_k = 2 sigma^2 / (n A_k^2).
-    error = (
-        noise
-        * np.sqrt(2.0 / stars["num_clean_epochs_g"])
-        * np.hypot(1.0 / series.amplitude[:, 2], 3.0 / series.amplitude[:, 0])
-    )
-    measured = series.phase[:, 2] + error * rng.standard_normal(len(stars))
-    stars["phi31_g"], stars["phi31_g_error"] = measured % (2.0 * np.pi), error

@@ -3,7 +3,9 @@
 import pandas as pd
 import pytest
 
+from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.sources.synthetic import LightCurves, simulate_light_curves, simulate_stars
+from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 
 SEED = 7
 
@@ -18,3 +20,9 @@ def stars() -> pd.DataFrame:
 def light_curves(stars: pd.DataFrame) -> LightCurves:
     """Light curves of the 12,000 stars."""
     return simulate_light_curves(stars, SEED)
+
+
+@pytest.fixture(scope="session")
+def survey(stars: pd.DataFrame) -> LightCurveBatch:
+    """The 12,000 stars as a survey has them."""
+    return SimulatedLightCurves(SEED)(stars, 0)
