@@ -127,9 +127,7 @@ def notes(
         if row["n_diverged"]:
             parts.append(f"{row['n_diverged']} of its members diverged")
         if row["n_without_prediction"]:
-            parts.append(
-                f"{row['n_without_prediction']:,} stars have no prediction and no score"
-            )
+            parts.append(f"{row['n_without_prediction']:,} stars have no prediction and no score")
         if row["n_lost"] > row["n_without_prediction"] * row["repeats"]:
             parts.append(f"{row['n_lost']:,} predictions of single repeats are missing")
         if parts:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.models.kernel_expansion import KernelExpansion
-from rrl_batch.models.registry import ARCHITECTURES
+from rrl_batch.models.registry import fit_regressor
 from rrl_batch.models.regressors import Regressor
 from rrl_batch.training.problem import Fit, FitSettings, Floats, History, Problem
 
@@ -45,9 +45,8 @@ def fit(
         rows = np.concatenate([problem.training, problem.stopping])
         scaling = problem.scaling
         feh = problem.target[rows].astype(np.float64) * scaling.feh_scale + scaling.feh_mean
-        fit_one = ARCHITECTURES[problem.member.architecture].fit
-        assert fit_one is not None  # noqa: S101 -- else it were a network
-        regressor = fit_one(
+        regressor = fit_regressor(
+            problem.member.architecture,
             inputs.shape[rows].astype(np.float64),
             feh,
             problem.weights[rows].astype(np.float64),
