@@ -2,44 +2,15 @@
 
 import base64
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from helpers import catalogue_rows, write_catalogue, write_labels
+from pages import Page
 
 from rrl_batch.report.evaluate import evaluate
 
 HOSTILE = "<script>alert('x')</script>\"&"
-_VOID = {"meta", "img", "link", "br", "col"}
-
-
-class _Page(HTMLParser):
-    """Every element with its attributes, the text, and whether all tags are closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in _VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.text += f"{data} "
-
-    def all(self, name: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.elements if tag == name]
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +25,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(folder: Path) -> _Page:
-    return _Page((folder / "index.html").read_text())
+def page(folder: Path) -> Page:
+    return Page((folder / "index.html").read_text())
 
 
-def test_tags_are_closed_in_order(page: _Page) -> None:
+def test_tags_are_closed_in_order(page: Page) -> None:
     assert page.open == []
 
 
-def test_nothing_is_loaded_and_nothing_runs(page: _Page) -> None:
+def test_nothing_is_loaded_and_nothing_runs(page: Page) -> None:
     assert not {"script", "link", "iframe", "object", "form"} & {tag for tag, _ in page.elements}
     for _, attributes in page.elements:
         assert not [name for name in attributes if name.startswith("on") or name == "href"]
@@ -70,11 +41,11 @@ def test_nothing_is_loaded_and_nothing_runs(page: _Page) -> None:
     assert "default-src 'none'" in str(page.all("meta"))
 
 
-def test_names_from_files_are_text(page: _Page) -> None:
+def test_names_from_files_are_text(page: Page) -> None:
     assert page.text.count(HOSTILE) >= 3
 
 
-def test_figures_are_those_beside_the_page_and_are_described(page: _Page, folder: Path) -> None:
+def test_figures_are_those_beside_the_page_and_are_described(page: Page, folder: Path) -> None:
     names = ("predicted_against_true.png", "distribution.png")
     for image, name in zip(page.all("img"), names, strict=True):
         content = base64.b64decode(str(image["src"]).removeprefix("data:image/png;base64,"))
@@ -82,14 +53,14 @@ def test_figures_are_those_beside_the_page_and_are_described(page: _Page, folder
         assert "180 " in str(image["alt"])
 
 
-def test_headers_of_tables_have_a_scope(page: _Page) -> None:
+def test_headers_of_tables_have_a_scope(page: Page) -> None:
     scopes = {header.get("scope") for header in page.all("th")}
     assert scopes == {"col", "row", "colgroup"}
     assert len(page.all("table")) == 3
     assert page.all("html") == [{"lang": "en"}]
 
 
-def test_scores_bins_flags_and_notes_are_shown(page: _Page, folder: Path) -> None:
+def test_scores_bins_flags_and_notes_are_shown(page: Page, folder: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text())
     for name in ("network", "baseline"):
         assert f"{metrics[name]['rmse']:.3f}" in page.text
