@@ -5,6 +5,9 @@ fitted without each pair of folds: for the scored fold A, the stars of every oth
 predictions of a member that has seen neither A nor B, and the candidate with the least error on
 those is the one that predicts A (nested cross-validation; a pair serves both its folds).
 
+The same predictions say by how much the chosen one has to be stretched for its values to vary as
+the labels do: the least squared error is had at the price of values that lie too near the mean.
+
 References
 ----------
 Varma, S. & Simon, R. 2006, BMC Bioinformatics 7, 91.
@@ -15,25 +18,61 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A linear map of predictions that gives them mean and spread of the labels.
+
+    Parameters
+    ----------
+    factor : float
+        Ratio of the standard deviations.
+    predicted, label : float
+        Means, in dex.
+    """
+
+    factor: float
+    predicted: float
+    label: float
+
+    @classmethod
+    def of(cls, predicted: Floats, label: Floats) -> "Stretch":
+        """Return the map for some predictions and their labels, (n_stars,), in dex."""
+        factor = float(label.std() / predicted.std())
+        return cls(factor, float(predicted.mean()), float(label.mean()))
+
+    def __call__(self, predicted: pd.Series) -> pd.Series:
+        """Return stretched predictions, in dex."""
+        return self.label + self.factor * (predicted - self.predicted)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen.
+    """What was chosen for a scored fold.
 
     Parameters
     ----------
-    by_fold : dict of int to str
-        For each scored fold, the candidate that predicts it.
-    inner_rmse : dict of str to list of float
-        For each candidate, its error within the training folds of each scored fold, in dex.
+    candidate : str
+        The candidate that predicts the fold.
+    rmse : dict of str to float
+        Error of each candidate within the training folds, in dex; infinite if it has no value for
+        some star, since a member diverged.
+    stretch : Stretch
+        What gives the predictions of the chosen one the spread of the labels.
     """
 
-    by_fold: dict[int, str]
-    inner_rmse: dict[str, list[float]]
+    candidate: str
+    rmse: dict[str, float]
+    stretch: Stretch
 
 
-def choose(candidates: Mapping[str, Sequence[str]], pairs: pd.DataFrame, feh: pd.Series) -> Choice:
+def choose(
+    candidates: Mapping[str, Sequence[str]], pairs: pd.DataFrame, feh: pd.Series
+) -> dict[int, Choice]:
     """Choose the candidate with the least squared error within the training folds of each fold.
 
     Parameters
@@ -42,30 +81,30 @@ def choose(candidates: Mapping[str, Sequence[str]], pairs: pd.DataFrame, feh: pd
         Cases whose mean each candidate is.
     pairs : pandas.DataFrame
         Predictions of the members that have not seen a pair of folds: columns `case`, `source_id`,
-        `fold` (the star's), `other` (the fold that was left out with it) and `predicted` (dex).
+        `other` (the fold that was left out with the star's own) and `predicted` (dex).
     feh : pandas.Series
         Labels by `source_id`, in dex.
 
     Returns
     -------
-    Choice
-        A candidate without a prediction for some star, since a member diverged, is never chosen.
+    dict of int to Choice
+        By scored fold.
     """
-    errors = {}
+    choices = {}
     for scored in np.unique(pairs["other"]).tolist():
         within = pairs[pairs["other"] == scored]
-        predicted = within.pivot_table("predicted", "source_id", "case", dropna=False)
-        label = feh[predicted.index].to_numpy()
-        errors[scored] = {
-            name: _rmse(predicted[list(cases)].to_numpy().mean(axis=1) - label)
+        by_case = within.pivot_table("predicted", "source_id", "case", dropna=False)
+        label = feh[by_case.index].to_numpy(np.float64)
+        predicted = {
+            name: by_case[list(cases)].to_numpy(np.float64).mean(axis=1)
             for name, cases in candidates.items()
         }
-    return Choice(
-        {fold: min(rmse, key=lambda name: rmse[name]) for fold, rmse in errors.items()},
-        {name: [rmse[name] for rmse in errors.values()] for name in candidates},
-    )
+        rmse = {name: _rmse(values - label) for name, values in predicted.items()}
+        best = min(rmse, key=lambda name: rmse[name])
+        choices[scored] = Choice(best, rmse, Stretch.of(predicted[best], label))
+    return choices
 
 
-def _rmse(error: np.ndarray) -> float:
+def _rmse(error: Floats) -> float:
     rmse = float(np.sqrt(np.mean(error**2)))
     return rmse if np.isfinite(rmse) else float("inf")

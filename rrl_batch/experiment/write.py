@@ -1,6 +1,7 @@
 """Write the folder of an experiment from what its cases have come to."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from rrl_batch.training.shards import TrainingSet
 FITS = "fits"
 """Folder in which the members of each case have their files."""
 
-CHOSEN = "chosen"
-"""Name of the predictor that is chosen within the training folds."""
+CHOSEN = "chosen within the training folds"
+STRETCHED = "the same, stretched"
+"""The same with the spread of the labels, which has less bias at both ends of [Fe/H]."""
 
 _TRAINING_SCORES = ("rmse", "mae", "r2", "wrmse", "wmae")
 
@@ -73,13 +75,14 @@ def write_experiment(
         predictions[name] = _mean(predictions, parts)
     cases = {name: _about_case(settings[name], members) for name, members in single.items()}
     cases |= {name: _about_blend(parts, cases) for name, parts in blends.items()}
-    choice = None
+    choices: dict[int, Choice] = {}
     if choose_from:
         candidates = {name: tuple(blends.get(name, (name,))) for name in choose_from}
         pairs = _pair_predictions(candidates, plans, fitted)
-        choice = choose(candidates, pairs, stars.table.set_index("source_id")["feh"])
-        predictions[CHOSEN] = _chosen(predictions, choice)
-        cases[CHOSEN] = _about_blend(sorted(set(choice.by_fold.values())), cases)
+        choices = choose(candidates, pairs, stars.table.set_index("source_id")["feh"])
+        predictions |= _chosen(predictions, choices)
+        about_chosen = _about_blend(sorted({c.candidate for c in choices.values()}), cases)
+        cases |= dict.fromkeys((CHOSEN, STRETCHED), about_chosen)
 
     _write(out / folder.STARS_FILE, COMPARED_STARS, _about_stars(stars, labels))
     _write(out / folder.OUT_OF_FOLD_FILE, OUT_OF_FOLD, pd.concat(
@@ -89,7 +92,11 @@ def write_experiment(
     _write(out / folder.HISTORY_FILE, HISTORY, _histories(single))
     write_json(
         out / folder.ABOUT_FILE,
-        {**about, "cases": cases, "chosen": None if choice is None else vars(choice)},
+        {
+            **about,
+            "cases": cases,
+            "chosen": {str(fold): asdict(choice) for fold, choice in choices.items()} or None,
+        },
     )
 
 
@@ -117,13 +124,20 @@ def _pair_predictions(
     return pd.concat(tables, ignore_index=True)
 
 
-def _chosen(predictions: Mapping[str, pd.DataFrame], choice: Choice) -> pd.DataFrame:
-    """Return for each fold what the predictor that was chosen for it predicts."""
-    parts = (
-        predictions[name][predictions[name]["fold"] == fold]
-        for fold, name in choice.by_fold.items()
-    )
-    return pd.concat(parts, ignore_index=True)
+def _chosen(
+    predictions: Mapping[str, pd.DataFrame], choices: Mapping[int, Choice]
+) -> dict[str, pd.DataFrame]:
+    """Return for each fold what the predictor that was chosen for it predicts, plain and stretched."""
+    plain, stretched = [], []
+    for fold, choice in choices.items():
+        rows = predictions[choice.candidate]
+        rows = rows[rows["fold"] == fold]
+        plain.append(rows)
+        stretched.append(rows.assign(predicted=choice.stretch(rows["predicted"])))
+    return {
+        CHOSEN: pd.concat(plain, ignore_index=True),
+        STRETCHED: pd.concat(stretched, ignore_index=True),
+    }
 
 
 def _about_case(settings: dict[str, Any], members: Sequence[FittedMember]) -> dict[str, Any]:
