@@ -19,6 +19,7 @@ from machine import gru_operations, matrix_product_rate
 from record import parser, record
 
 from rrl_batch.inference.fused import FusedEnsemble
+from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.models.recurrent import UNITS
 from rrl_batch.models.registry import build
 
@@ -60,12 +61,17 @@ def keras_engine(members: Sequence[keras.Model], batch: int) -> Predict:
     return predict
 
 
+def curves_alone(sequences: FloatArray) -> Inputs:
+    return Inputs(sequences, np.empty((len(sequences), 0), np.float32))
+
+
 def fused_engine(members: Sequence[keras.Model]) -> Predict:
     with TemporaryDirectory() as folder:
         paths = [Path(folder, f"{number}.weights.h5") for number in range(len(members))]
         for member, path in zip(members, paths, strict=True):
             member.save_weights(path)
-        return FusedEnsemble.from_files(paths, N_CHANNELS).predict
+        fused = FusedEnsemble.from_files(paths, N_CHANNELS)
+    return lambda sequences: fused.predict(curves_alone(sequences))
 
 
 def onnx_model(network: keras.Model) -> bytes:

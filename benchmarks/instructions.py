@@ -61,6 +61,7 @@ def gru(n_stars: int) -> None:
     binding.get_host_cpu_features = dict  # where the code is compiled: as if under valgrind
     from rrl_batch.inference.fused import FusedEnsemble
     from rrl_batch.inference.recurrent_kernel import RUN
+    from rrl_batch.lightcurve.inputs import Inputs
     from rrl_batch.models.recurrent import UNITS
 
     runs, size = [], 0
@@ -70,7 +71,8 @@ def gru(n_stars: int) -> None:
     rng = np.random.default_rng(2024)
     weights = rng.normal(0.0, 0.3, (1, size + UNITS[-1] + 1)).astype(np.float32)
     curves = rng.normal(0.0, 0.3, (n_stars, N_POINTS, 2)).astype(np.float32)
-    FusedEnsemble(2, np.array(runs, RUN), weights).predict(curves)
+    inputs = Inputs(curves, np.empty((n_stars, 0), np.float32))
+    FusedEnsemble(2, 0, 0, np.array(runs, RUN), weights).predict(inputs)
 
 
 KERNELS = {

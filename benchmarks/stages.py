@@ -25,6 +25,7 @@ from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.clean import clean
 from rrl_batch.lightcurve.fold import fold
 from rrl_batch.lightcurve.fourier import fit_fourier
+from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.lightcurve.spline import smooth
 from rrl_batch.storage.commit import checksum
@@ -104,7 +105,8 @@ def measure(n_epochs: int, folder: Path) -> Measured:
     read = seconds(lambda: LightCurveBatch.from_arrow(pq.read_table(path)))
     fourier = seconds(lambda: fit_fourier(*curves))
     spline = seconds(lambda: smooth(*curves, POINTS, "robust"))
-    network = seconds(lambda: ensemble.predict_members(prepared.sequences))
+    inputs = Inputs(prepared.sequences, np.empty((N_STARS, 0), np.float32))
+    network = seconds(lambda: ensemble.predict_members(inputs))
     stages = {
         "read": read,
         "Fourier fit": fourier,

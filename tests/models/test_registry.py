@@ -107,7 +107,7 @@ def test_shape_parameters_meet_the_features_of_the_curve_in_a_hidden_layer(archi
     assert all(np.array_equal(a, b) for a, b in zip(*(f[:-1] for f in firsts), strict=True))
 
 
-@pytest.mark.parametrize("architecture", ["gru", "mlp"])
+@pytest.mark.parametrize("architecture", ["fcn", "mlp"])
 def test_a_network_sees_the_shape_parameters_that_it_is_given_and_no_others(architecture):
     n_static = n_static_of(architecture, "period")
     network = spread(made(architecture, n_static=n_static))

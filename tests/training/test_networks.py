@@ -1,11 +1,14 @@
 """Every network is trained, saved and used, on either backend of Keras."""
 
+import keras
 import numpy as np
 import pytest
+from networks import NETWORKS, OF_CURVES, with_shape
 
 from rrl_batch.lightcurve.sequences import PADDING
-from rrl_batch.models.registry import ARCHITECTURES, build
-from rrl_batch.training.fit import _undo_scaling, trainer
+from rrl_batch.models.registry import arrays_for, build
+from rrl_batch.models.scaling import undo_scaling
+from rrl_batch.training.fit import trainer
 from rrl_batch.training.problem import FitSettings, Problem
 
 N_STARS, N_POINTS = 48, 8
@@ -19,8 +22,7 @@ def curves():
     return sequences
 
 
-@pytest.mark.usefixtures("small_networks")
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", OF_CURVES)
 def test_a_network_is_fitted_to_padded_curves_and_gives_dex(architecture, curves, tmp_path):
     mean, scale = -1.5, 0.4
     target = np.tanh(3 * curves[:, :4, 0].sum(1))
@@ -37,10 +39,23 @@ def test_a_network_is_fitted_to_padded_curves_and_gives_dex(architecture, curves
     assert all(np.isfinite(b).all() and not np.array_equal(a, b) for a, b in pairs)
 
     scaled = np.asarray(done.network(curves))
-    _undo_scaling(done.network, problem)
+    undo_scaling(done.network, (), (), mean, scale)
     done.network.save_weights(tmp_path / "member.weights.h5")
     again = build(architecture, N_POINTS, masked=True, seed=8)
     again.load_weights(tmp_path / "member.weights.h5")
     predicted = again.predict_on_batch(curves)
     assert np.isfinite(predicted).all()
     np.testing.assert_allclose(predicted, scaled * scale + mean, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_a_step_with_shape_parameters_changes_all_weights(architecture, curves):
+    network = build(architecture, N_POINTS, masked=True, n_static=16, seed=7)
+    # traced and compiled, one step would take many times as long
+    network.compile(keras.optimizers.Adam(0.01), loss="mse", run_eagerly=True)
+    before, arrays = network.get_weights(), arrays_for(network, with_shape(curves))
+    loss = network.train_on_batch(arrays, np.ones(N_STARS, np.float32))
+    after = network.get_weights()
+    assert np.isfinite(loss)
+    assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(np.isfinite(weights).all() for weights in after)
