@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -71,6 +72,8 @@ def test_a_step_of_training_is_the_same_with_padding(architecture, monkeypatch):
 
     def changes(masked, curves):
         trained = spread(build(architecture, curves.shape[1], masked=masked))
+        # to trace a step takes longer than to take it
+        trained.compile(keras.optimizers.SGD(0.1), loss="mse", run_eagerly=True)
         before = trained.get_weights()
         trained.train_on_batch(curves, target)
         return [after - b for after, b in zip(trained.get_weights(), before, strict=True)]

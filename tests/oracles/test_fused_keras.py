@@ -24,6 +24,12 @@ def sequences():
     return np.stack([np.clip(mag, -0.6, 0.6), phase * period], axis=2).astype(np.float32)
 
 
+@pytest.fixture(scope="module", params=FUSED)
+def network(request):
+    """A network that gets its weights from the test: Keras traces it but once."""
+    return build(request.param, N_POINTS, masked=False)
+
+
 def fused(network, folder):
     network.save_weights(folder / "member.weights.h5")
     return FusedEnsemble.from_files([folder / "member.weights.h5"], n_channels=2)
@@ -36,34 +42,28 @@ def largest_difference(network, sequences, folder):
     return np.abs(fused_values - expected).max()
 
 
-@pytest.mark.parametrize("name", FUSED)
-def test_ten_thousand_curves_get_what_keras_gives(name, sequences, tmp_path):
-    keras.utils.set_random_seed(1)
-    network = build(name, N_POINTS, masked=False)
+def test_ten_thousand_curves_get_what_keras_gives(network, sequences, tmp_path):
+    fresh = build(network.name, N_POINTS, masked=False).get_weights()
     rng = np.random.default_rng(1)
-    network.set_weights([w + rng.normal(0.0, 0.1, w.shape) for w in network.get_weights()])
+    network.set_weights([w + rng.normal(0.0, 0.1, w.shape) for w in fresh])
     assert largest_difference(network, sequences, tmp_path) < SAME
 
 
-@pytest.mark.parametrize("name", FUSED)
-def test_larger_weights_make_no_difference(name, sequences, tmp_path):
-    network = build(name, N_POINTS, masked=False)
+def test_larger_weights_make_no_difference(network, sequences, tmp_path):
     rng = np.random.default_rng(2)
     network.set_weights([rng.normal(0.0, 0.5, w.shape) for w in network.get_weights()])
     assert largest_difference(network, sequences[:1000], tmp_path) < SAME
 
 
-@pytest.mark.parametrize("name", FUSED)
-def test_saturated_gates_are_as_near_to_double_precision_as_in_keras(name, sequences, tmp_path):
+def test_saturated_gates_are_as_near_to_double_precision_as_in_keras(network, sequences, tmp_path):
     """Rounding errors grow so much here that single precision has no five digits to agree in."""
-    network = build(name, N_POINTS, masked=False)
     rng = np.random.default_rng(3)
     spread = {"kernel": 5.0, "recurrent_kernel": 0.3, "bias": 2.0}
     weights = [rng.normal(0.0, spread[w.name], w.shape).astype("f4") for w in network.weights]
     network.set_weights(weights)
     keras.config.set_dtype_policy("float64")
     try:
-        precise = build(name, N_POINTS, masked=False)
+        precise = build(network.name, N_POINTS, masked=False)
     finally:
         keras.config.set_dtype_policy("float32")
     precise.set_weights(weights)

@@ -71,7 +71,9 @@ def convolutional(seed, *, dropout=0.0):
     layers = keras.layers
     curve = keras.Input((N_POINTS, 2))
     kernel = keras.initializers.GlorotUniform(seed)
-    state = layers.BatchNormalization()(layers.Conv1D(4, 3, kernel_initializer=kernel)(curve))
+    # ahead of a normalisation nothing but rounding would move biases
+    state = layers.Conv1D(4, 3, use_bias=False, kernel_initializer=kernel)(curve)
+    state = layers.BatchNormalization()(state)
     state = layers.Dropout(dropout, seed=seed)(layers.ReLU()(state))
     return keras.Model(curve, _last(seed)(layers.GlobalAveragePooling1D()(state)))
 

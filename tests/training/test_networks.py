@@ -43,7 +43,7 @@ def test_a_network_is_fitted_to_padded_curves_and_gives_dex(architecture, curves
     done.network.save_weights(tmp_path / "member.weights.h5")
     again = build(architecture, N_POINTS, masked=True, seed=8)
     again.load_weights(tmp_path / "member.weights.h5")
-    predicted = again.predict_on_batch(curves)
+    predicted = np.asarray(again(curves))
     assert np.isfinite(predicted).all()
     np.testing.assert_allclose(predicted, scaled * scale + mean, rtol=0, atol=1e-5)
 
