@@ -165,8 +165,8 @@ def _run(options: argparse.Namespace) -> int:
     from rrl_batch.survey.read import open_survey
 
     job = _read_job(options, "survey", "labels")
-    if job.experiment:
-        return _compare(job)
+    if job.experiment or job.search:
+        return _experiment(job)
     job.require("model", "catalogue", "evaluation")
     paths = job.paths()
     with _connect(job.cluster) as client:
@@ -181,13 +181,14 @@ def _run(options: argparse.Namespace) -> int:
     return faults
 
 
-def _compare(job: "Job") -> int:
+def _experiment(job: "Job") -> int:
     from rrl_batch import experiments, flow
     from rrl_batch.models.registry import check, check_dropout
     from rrl_batch.survey.read import open_survey
 
-    job.require("experiment")
-    for case in job.cases().values():
+    kind = "experiment" if job.experiment else "search"
+    job.require(kind)
+    for case in job.cases().values() if job.experiment else job.search_points():
         for architecture in case.model.architecture:
             check(architecture)
             check_dropout(architecture, case.model.dropout)
@@ -197,8 +198,9 @@ def _compare(job: "Job") -> int:
             simulated = job.simulate
             flow.simulate(client, simulated.stars, simulated.seed, paths["survey"], paths["labels"])
         survey = open_survey(paths["survey"])
-        page = experiments.compare(client, survey, _read_labels(job), paths["experiment"], job)
-    print(f"experiment {page}")
+        run = experiments.compare if job.experiment else experiments.search
+        found = run(client, survey, _read_labels(job), paths[kind], job)
+    print(f"{kind:<10} {found}")
     return 0
 
 

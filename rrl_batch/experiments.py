@@ -6,16 +6,19 @@ can be made again from them.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
+from rrl_batch.errors import RunError
 from rrl_batch.experiment.folder import ABOUT_FILE
 from rrl_batch.experiment.write import FITS, write_experiment
-from rrl_batch.job import ExperimentSection, Job
+from rrl_batch.job import ExperimentSection, Job, SearchSection
 from rrl_batch.report.experiment_page import write_report
+from rrl_batch.stages.search import SCORED_FOLD, run_trials
 from rrl_batch.stages.training import (
     fit_members,
     fit_settings_of,
@@ -25,18 +28,52 @@ from rrl_batch.stages.training import (
     select_stars,
     selection_of,
 )
-from rrl_batch.storage.commit import checksum, fingerprint
+from rrl_batch.storage.commit import checksum, fingerprint, write_json
 from rrl_batch.storage.manifest import Receipt, claim
 from rrl_batch.survey.read import Survey
+from rrl_batch.training.finish import held_out_rmse
 from rrl_batch.training.fit import FOLDS_FILE
-from rrl_batch.training.problem import Plan
+from rrl_batch.training.problem import MemberId, Plan
+from rrl_batch.training.search import Search
 from rrl_batch.training.start import assign_training_folds, count_stars
 
 if TYPE_CHECKING:
     from distributed import Client
 
+FOUND_FILE = "search.json"
+TRIALS_FILE = "trials.json"
 _STARS = "stars"
 _COMMON = {"modes", "folds", "repeats", "seed"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has come to.
+
+    Parameters
+    ----------
+    settings : dict
+        The best settings, by ``section.key``.
+    inner_rmse : float
+        Their error within the training folds, which chose them, in dex.
+    rmse, own_rmse : float
+        Error of the best settings, and of the job's own, on the fold that no trial has seen.
+    trials : int
+        Number of trials.
+    """
+
+    settings: dict[str, Any]
+    inner_rmse: float
+    rmse: float
+    own_rmse: float
+    trials: int
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{name} = {value}" for name, value in self.settings.items())
+        return (
+            f"{settings}: RMSE {self.rmse:.3f} dex on the fold that none of {self.trials} trials "
+            f"has seen; {self.own_rmse:.3f} dex with the job's own settings"
+        )
 
 
 def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, job: Job) -> Path:
@@ -97,6 +134,77 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
         provenance={**made_from, "survey_path": str(survey.path), "stars": counts},
     )
     return write_report(out)
+
+
+def search(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, job: Job) -> Found:
+    """Search for the settings with the least error within the training folds.
+
+    Fold 0 is left out of every trial: with it the best settings, and the job's own, are scored in
+    the end. A trial is fitted without one more fold at a time, and is given up when its error on
+    the first of them is large; as many trials as there are workers run side by side.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster's client.
+    survey : Survey
+        The survey.
+    labels : pandas.DataFrame
+        Metallicities, with a column `fold` if the folds are given.
+    out : pathlib.Path
+        Folder of the search; gets `trials.json` and, last, `search.json`.
+    job : Job
+        The job, with a section `search`.
+
+    Returns
+    -------
+    Found
+        What was found.
+
+    Raises
+    ------
+    RunError
+        If no trial has been completed.
+    """
+    section, training = job.search or SearchSection(), job.training
+    points = job.search_points()
+    made_from = ingredients(client, survey, labels)
+    made_from["job"] = job.model_dump(
+        mode="json", include={"preprocess", "model", "training", "search"},
+        exclude={"model": {"path"}, "search": {"path", "trials"}},
+    )  # fmt: skip
+    claim(out, "search", made_from, last_file=FOUND_FILE, work=f"{FITS}/*/*.json")
+    mark = fingerprint(made_from)
+    sets = _stars_of_cases(client, survey, labels, out, [job, *points], mark)
+    n_folds = assign_training_folds(sets, labels, training.folds, 1, training.seed)
+    feh = labels.set_index("source_id")["feh"]
+    study = Search(
+        out / TRIALS_FILE, section.space, section.method, section.trials, section.prune,
+        section.seed,
+    )  # fmt: skip
+
+    def plan_of(settings: dict[str, Any]) -> tuple[str, Plan]:
+        case = job.with_settings(settings, "[search.space]")
+        return case.model.architecture[0], _plan_of(out, case, sets)
+
+    run_trials(client, study, plan_of, n_folds, feh)
+    best = study.best()
+    if best is None:
+        raise RunError(
+            f"None of {len(study.trials)} trials was completed; see {out / TRIALS_FILE}: give "
+            f"smaller values of training.learning_rate in [search.space]."
+        )
+    final = [plan_of({}), plan_of(best.settings)]
+    scored = fit_members(
+        client, [([MemberId(name, 0, (SCORED_FOLD,))], plan) for name, plan in final]
+    )
+    own, found = (
+        held_out_rmse(plan.out, members[0].member, feh)
+        for (_, plan), members in zip(final, scored, strict=True)
+    )
+    result = Found(best.settings, float(np.mean(best.rmse)), found, own, len(study.trials))
+    write_json(out / FOUND_FILE, asdict(result) | {"made_from": made_from})
+    return result
 
 
 def _stars_of_cases(

@@ -386,6 +386,22 @@ class Job(Section):
                     )
         return cases
 
+    def search_points(self) -> list["Job"]:
+        """Return this job with every combination of the values that a search may try.
+
+        Raises
+        ------
+        UserError
+            If there is nothing to search, or an option or value is not valid.
+        """
+        space = (self.search or SearchSection()).space
+        if not space:
+            raise UserError("[search.space] is empty; give it options and the values to try.")
+        return [
+            self.with_settings(dict(zip(space, values, strict=True)), "[search.space]")
+            for values in product(*space.values())
+        ]
+
     def nested_cases(self) -> set[str]:
         """Return the cases that predictors to choose from are made of."""
         experiment = self.experiment or ExperimentSection()

@@ -108,7 +108,7 @@ def predict_batch(
 
 @takes_turns
 def fit_share(
-    share: tuple[Sequence[MemberId], Plan], on_epoch: Callable[[int], None]
+    share: tuple[Sequence[MemberId], Plan], on_epoch: Callable[[int], None] | None
 ) -> list[FittedMember]:
     """Fit some of the members of a plan."""
     require_memory(TRAINING_MEMORY, "Training a network")

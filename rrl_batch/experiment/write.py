@@ -127,7 +127,7 @@ def _pair_predictions(
 def _chosen(
     predictions: Mapping[str, pd.DataFrame], choices: Mapping[int, Choice]
 ) -> dict[str, pd.DataFrame]:
-    """Return for each fold what the predictor that was chosen for it predicts, plain and stretched."""
+    """Return for each fold what its chosen predictor predicts, plain and stretched."""
     plain, stretched = [], []
     for fold, choice in choices.items():
         rows = predictions[choice.candidate]

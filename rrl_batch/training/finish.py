@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import circmean
+from sklearn.metrics import root_mean_squared_error
 
 from rrl_batch.errors import RunError
 from rrl_batch.models.baseline import LinearBaseline, offset_from
@@ -144,6 +145,26 @@ def held_out_predictions(folder: Path, members: Iterable[MemberId]) -> pd.DataFr
         table = table[table["part"] == "held_out"].drop(columns="part")
         tables.append(table.assign(architecture=member.architecture, repeat=member.repeat))
     return pd.concat(tables, ignore_index=True)
+
+
+def held_out_rmse(folder: Path, member: MemberId, feh: pd.Series, fold: int | None = None) -> float:
+    """Return a member's error on the stars that it has not seen, or on those of one fold, in dex.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Folder of the member's predictions.
+    member : MemberId
+        Which member.
+    feh : pandas.Series
+        Labels by `source_id`, in dex.
+    fold : int, optional
+        One of the folds that were held out; all of them if not given.
+    """
+    rows = held_out_predictions(folder, [member])
+    if fold is not None:
+        rows = rows[rows["fold"] == fold]
+    return float(root_mean_squared_error(feh[rows["source_id"]], rows["predicted"]))
 
 
 def _cross_fitted_baseline(
