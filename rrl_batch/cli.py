@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--traceback", action="store_true", help="show where a failure happened")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    simulate = commands.add_parser("simulate", help="simulate a survey and its true metallicities")
+    simulate = commands.add_parser("simulate", help="simulate a survey and its metallicities")
     simulate.add_argument("out", type=Path, help="folder: gets survey/ and labels.parquet")
     simulate.add_argument("--stars", type=int, required=True, help="number of stars")
     simulate.add_argument("--seed", type=int, default=0, help="the same seed, the same survey")
