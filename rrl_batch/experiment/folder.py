@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rrl_batch.contracts import Contract
 from rrl_batch.contracts.experiment import COMPARED_STARS, HISTORY, MEMBERS, OUT_OF_FOLD
 from rrl_batch.errors import UserError
+from rrl_batch.models.registry import ARCHITECTURES
 
 ABOUT_FILE = "experiment.json"
 STARS_FILE = "stars.parquet"
@@ -24,6 +25,11 @@ HISTORY_FILE = "history.parquet"
 
 LINEAR = "linear"
 """The case of the linear relation in period and φ31, the baseline of all others."""
+
+CHOSEN = "chosen within the training folds"
+"""The predictor that is chosen for each fold by the others."""
+STRETCHED = "the same, stretched"
+"""The same with the spread of the labels, which has less bias at both ends of [Fe/H]."""
 
 _REMEDY = "run the experiment's job again"
 
@@ -54,6 +60,11 @@ class Case(_Strict):
     parameters: int | None
     seconds: float
     diverged: list[tuple[int, int, str]]
+
+    @property
+    def network(self) -> bool:
+        """Whether a network is, or is part of, what predicts."""
+        return any(ARCHITECTURES[name].is_network for name in self.architecture)
 
 
 class About(_Strict):

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rrl_batch.experiment.bootstrap import Estimates, estimate, rmse, rmse_difference
-from rrl_batch.experiment.folder import LINEAR, Experiment
+from rrl_batch.experiment.folder import CHOSEN, LINEAR, STRETCHED, Experiment
 from rrl_batch.training.metrics import scores as scores_in_bins
 from rrl_batch.training.weights import density_weights
 
@@ -152,8 +152,7 @@ def opponents(experiment: Experiment) -> dict[str, str]:
     (of the cases without a network, where it is not the baseline) and the `rival`.
     """
     about = experiment.about
-    networks = set(experiment.history["case"].unique())
-    regressor = best(experiment, [name for name in about.cases if name not in networks])
+    regressor = best(experiment, [name for name, case in about.cases.items() if not case.network])
     found: dict[str, str] = {}
     for kind, name in (
         ("baseline", LINEAR if LINEAR in about.cases else None),
@@ -167,8 +166,11 @@ def opponents(experiment: Experiment) -> dict[str, str]:
 
 
 def best(experiment: Experiment, cases: list[str]) -> str | None:
-    """Return the case of the lowest RMSE among some that predicted nearly all stars, if any."""
-    errors = experiment.errors[cases]
+    """Return the case of the lowest RMSE among some that predicted nearly all stars, if any.
+
+    What was chosen within the training folds is not of them: it is one of them in each fold.
+    """
+    errors = experiment.errors[[name for name in cases if name not in (CHOSEN, STRETCHED)]]
     errors = errors.loc[:, errors.notna().mean() >= MOST_STARS]
     return None if errors.empty else str((errors**2).mean().idxmin())
 

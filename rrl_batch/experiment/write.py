@@ -14,6 +14,7 @@ from rrl_batch.contracts import Contract
 from rrl_batch.contracts.experiment import COMPARED_STARS, HISTORY, MEMBERS, OUT_OF_FOLD
 from rrl_batch.experiment import folder
 from rrl_batch.experiment.choice import Choice, choose
+from rrl_batch.experiment.folder import CHOSEN, STRETCHED
 from rrl_batch.lightcurve.shape import SHAPE_COLUMNS
 from rrl_batch.storage.commit import replacing, write_json
 from rrl_batch.training.finish import held_out_predictions
@@ -23,10 +24,6 @@ from rrl_batch.training.shards import TrainingSet
 
 FITS = "fits"
 """Folder in which the members of each case have their files."""
-
-CHOSEN = "chosen within the training folds"
-STRETCHED = "the same, stretched"
-"""The same with the spread of the labels, which has less bias at both ends of [Fe/H]."""
 
 _TRAINING_SCORES = ("rmse", "mae", "r2", "wrmse", "wmae")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from rrl_batch.experiment.bootstrap import CONFIDENCE, RESAMPLES
-from rrl_batch.experiment.folder import Experiment, read_experiment
+from rrl_batch.experiment.folder import CHOSEN, Experiment, read_experiment
 from rrl_batch.experiment.tables import best, opponents, tables, weights_of
 from rrl_batch.report import experiment_figures as figures
 from rrl_batch.report.drawing import png
@@ -50,7 +50,8 @@ def write_report(folder: Path) -> Path:
     experiment = read_experiment(folder)
     found = tables(experiment)
     marked = opponents(experiment)
-    winner = best(experiment, list(experiment.about.cases))
+    cases = experiment.about.cases
+    winner = CHOSEN if CHOSEN in cases else best(experiment, list(cases))
     if winner is not None:
         marked["best"] = winner
     remarks = notes(experiment, found, marked)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from rrl_batch.experiment.folder import About, Experiment
+from rrl_batch.experiment.folder import CHOSEN, About, Experiment
 from rrl_batch.experiment.tables import METRICS
 from rrl_batch.report.html import count, dex, edge, signed
 
@@ -132,11 +132,17 @@ def notes(
             parts.append(f"{row['n_lost']:,} predictions of single repeats are missing")
         if parts:
             said.append(f"{row['case']}: {', '.join(parts)}.")
-    if "best" in marked and len(experiment.about.cases) > 1:
+    n_cases = len(experiment.about.cases)
+    if experiment.about.chosen:
         said.append(
-            f"{marked['best']} is the best of {len(experiment.about.cases)} cases by the stars "
-            f"that it is scored on, so that its scores are a little too good"
-            + ("; those of the nested choice are not." if experiment.about.chosen else ".")
+            f"The best of {n_cases - 2} cases by these tables has been chosen by the stars that it "
+            f"is scored on, so that its scores are a little too good; those of the case {CHOSEN} "
+            f"are not."
+        )
+    elif "best" in marked and n_cases > 1:
+        said.append(
+            f"{marked['best']} is the best of {n_cases} cases by the stars that it is scored on, "
+            f"so that its scores are a little too good."
         )
     return said
 
