@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rrl_batch.errors import RunError
+from rrl_batch.errors import RunError, UserError
 from rrl_batch.experiment.folder import ABOUT_FILE
 from rrl_batch.experiment.write import FITS, write_experiment
 from rrl_batch.job import ExperimentSection, Job, SearchSection
@@ -100,6 +100,11 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
     -------
     pathlib.Path
         The report.
+
+    Raises
+    ------
+    UserError
+        If a case is not valid, or the labels or folds do not serve.
     """
     experiment, training, cases = job.experiment or ExperimentSection(), job.training, job.cases()
     made_from = ingredients(client, survey, labels)
@@ -108,6 +113,8 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
     mark = fingerprint(made_from)
     sets = _stars_of_cases(client, survey, labels, out, cases.values(), mark)
     n_folds = assign_training_folds(sets, labels, training.folds, training.repeats, training.seed)
+    if experiment.choose_from:
+        _require_pairs(n_folds)
     plans = {name: _plan_of(out, case, sets) for name, case in cases.items()}
     nested = job.nested_cases()
     work = [
@@ -177,6 +184,7 @@ def search(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, jo
     mark = fingerprint(made_from)
     sets = _stars_of_cases(client, survey, labels, out, [job, *points], mark)
     n_folds = assign_training_folds(sets, labels, training.folds, 1, training.seed)
+    _require_pairs(n_folds)
     feh = labels.set_index("source_id")["feh"]
     study = Search(
         out / TRIALS_FILE, section.space, section.method, section.trials, section.prune,
@@ -205,6 +213,15 @@ def search(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, jo
     result = Found(best.settings, float(np.mean(best.rmse)), found, own, len(study.trials))
     write_json(out / FOUND_FILE, asdict(result) | {"made_from": made_from})
     return result
+
+
+def _require_pairs(n_folds: int) -> None:
+    """Refuse folds of which none is left to learn from when two are held out."""
+    if n_folds < 3:
+        raise UserError(
+            f"To choose within the training folds takes three folds or more, not {n_folds}; set "
+            f"training.folds higher."
+        )
 
 
 def _stars_of_cases(

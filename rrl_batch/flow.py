@@ -109,7 +109,8 @@ def train(
         "training": training.model_dump(mode="json"),
     }
     made_from = ingredients(client, survey, labels) | settings
-    if claim(model, "model", made_from, last_file=CARD, work=f"{TRAINING_SET}/*_*.json"):
+    # members that have come to nothing have no weights, and do not keep the folder from another job
+    if claim(model, "model", made_from, last_file=CARD, work="*_[0-9]*"):
         return ModelCard.read(model)
 
     mark = fingerprint(made_from)

@@ -375,6 +375,9 @@ class Job(Section):
                     f"case '{name}' has several architectures; give each a case, and their mean a "
                     f"line in [experiment.blends]."
                 )
+        for name in experiment.blends:
+            if name in cases:
+                raise UserError(f"[experiment] has a case and a blend '{name}'; rename one.")
         known = [*cases, *experiment.blends]
         blended = list(chain.from_iterable(experiment.blends.values()))
         chosen = [*filter(None, [experiment.reference]), *experiment.choose_from]

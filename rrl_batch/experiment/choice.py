@@ -58,15 +58,15 @@ class Choice:
     ----------
     candidate : str
         The candidate that predicts the fold.
-    rmse : dict of str to float
-        Error of each candidate within the training folds, in dex; infinite if it has no value for
+    rmse : dict of str to float or None
+        Error of each candidate within the training folds, in dex; None if it has no value for
         some star, since a member diverged.
     stretch : Stretch
         What gives the predictions of the chosen one the spread of the labels.
     """
 
     candidate: str
-    rmse: dict[str, float]
+    rmse: dict[str, float | None]
     stretch: Stretch
 
 
@@ -88,7 +88,7 @@ def choose(
     Returns
     -------
     dict of int to Choice
-        By scored fold.
+        By scored fold; one for which no candidate has all values is left out.
     """
     choices = {}
     for scored in np.unique(pairs["other"]).tolist():
@@ -99,12 +99,13 @@ def choose(
             name: by_case[list(cases)].to_numpy(np.float64).mean(axis=1)
             for name, cases in candidates.items()
         }
-        rmse = {name: _rmse(values - label) for name, values in predicted.items()}
-        best = min(rmse, key=lambda name: rmse[name])
-        choices[scored] = Choice(best, rmse, Stretch.of(predicted[best], label))
+        rmse = {
+            name: float(np.sqrt(np.mean((values - label) ** 2)))
+            for name, values in predicted.items()
+            if np.isfinite(values).all()
+        }
+        if rmse:
+            best = min(rmse, key=lambda name: rmse[name])
+            errors = {name: rmse.get(name) for name in candidates}
+            choices[scored] = Choice(best, errors, Stretch.of(predicted[best], label))
     return choices
-
-
-def _rmse(error: Floats) -> float:
-    rmse = float(np.sqrt(np.mean(error**2)))
-    return rmse if np.isfinite(rmse) else float("inf")

@@ -77,6 +77,7 @@ def write_experiment(
         candidates = {name: tuple(blends.get(name, (name,))) for name in choose_from}
         pairs = _pair_predictions(candidates, plans, fitted)
         choices = choose(candidates, pairs, stars.table.set_index("source_id")["feh"])
+    if choices:
         predictions |= _chosen(predictions, choices)
         about_chosen = _about_blend(sorted({c.candidate for c in choices.values()}), cases)
         cases |= dict.fromkeys((CHOSEN, STRETCHED), about_chosen)

@@ -150,9 +150,12 @@ def fit_members(
     """
     n_workers, resources = training_workers(client)
     shares: list[tuple[list[MemberId], Plan]] = []
+    shared: set[tuple[str, MemberId]] = set()
     for members, plan in work:
         for _, kind in groupby(members, key=lambda member: member.architecture):
-            alike = list(kind)
+            # two plans may be the same, under two names
+            alike = [member for member in kind if (plan.fingerprint, member) not in shared]
+            shared.update((plan.fingerprint, member) for member in alike)
             n_tasks = min(n_workers, len(alike)) if keras_backend() == "jax" else len(alike)
             shares += [(alike[first::n_tasks], plan) for first in range(n_tasks)]
     futures = client.map(

@@ -1,6 +1,6 @@
 """Put fitted members together: out-of-fold predictions, baseline, domain, errors, model card."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +113,14 @@ def finish_model(
     return card
 
 
-def _refuse_failures(members: Iterable[FittedMember]) -> None:
+def _refuse_failures(members: Sequence[FittedMember]) -> None:
     """Raise RunError if a member has come to nothing; the others are on disk by then."""
     failed = [member for member in members if member.failure]
     if failed:
         names = ", ".join(f"{m.member.architecture} of fold {m.member.held_out[0]}" for m in failed)
         raise RunError(
-            f"{len(failed)} members could not be fitted ({names}): {failed[0].failure} and train "
-            f"again."
+            f"{len(failed)} of {len(members)} members could not be fitted ({names}): "
+            f"{failed[0].failure} and train again."
         )
 
 

@@ -66,13 +66,7 @@ def split_stopping_set(
     """
     if fraction == 0:
         return np.arange(len(feh)), np.arange(0)
-    stopping_size = max(1, round(fraction * len(feh)))
-    # a stratum can be split if it has two stars, and the smaller set has a place for each stratum
-    strata = _strata(feh, max(2, -(-len(feh) // stopping_size)))
-    training, stopping = train_test_split(
-        np.arange(len(feh)), test_size=stopping_size, random_state=seed, stratify=strata
-    )
-    return training, stopping
+    return _split(feh, max(1, round(fraction * len(feh))), seed)
 
 
 def thin_out(feh: NDArray[np.float64], fraction: float, seed: int) -> NDArray[np.int64]:
@@ -83,7 +77,7 @@ def thin_out(feh: NDArray[np.float64], fraction: float, seed: int) -> NDArray[np
     feh : (n_stars,) float64
         Metallicities, in dex.
     fraction : float
-        Part of the stars to keep.
+        Part of the stars to keep, but not fewer than two: one ends the training of the other.
     seed : int
         Seed of the choice.
 
@@ -92,9 +86,23 @@ def thin_out(feh: NDArray[np.float64], fraction: float, seed: int) -> NDArray[np
     (n,) int64
         Row numbers of the stars that are kept.
     """
-    if fraction == 1:
+    n_kept = max(2, round(fraction * len(feh)))
+    if n_kept >= len(feh):
         return np.arange(len(feh))
-    return np.sort(split_stopping_set(feh, fraction, seed)[1])
+    return np.sort(_split(feh, n_kept, seed)[1])
+
+
+def _split(
+    feh: NDArray[np.float64], size: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of two sets with the same distribution of [Fe/H], the second of a size."""
+    smaller = min(size, len(feh) - size)
+    # a stratum can be split if it has two stars, and the smaller set has a place for each stratum
+    strata = _strata(feh, max(2, -(-len(feh) // smaller)))
+    first, second = train_test_split(
+        np.arange(len(feh)), test_size=size, random_state=seed, stratify=strata
+    )
+    return first, second
 
 
 def _strata(feh: NDArray[np.float64], smallest: int) -> NDArray[np.int64]:

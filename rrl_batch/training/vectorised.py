@@ -6,6 +6,7 @@ The program is written for one member; `vmap` runs it for several side by side.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -81,10 +82,17 @@ def fit(
     on_passes : callable
         Told how many passes of members have ended, whenever some have.
     """
-    program = _Program(problems, inputs, settings)
-    together = _members_together(len(problems))
-    for first in range(0, len(problems), together):
-        yield from program.fit(problems[first : first + together], on_passes)
+
+    def n_batches(problem: Problem) -> int:
+        return -(-len(problem.training) // settings.batch_size)
+
+    # the schedule of the learning rate is part of a program, and depends on the number of steps
+    for _, group in groupby(sorted(problems, key=n_batches), n_batches):
+        alike = list(group)
+        program = _Program(alike, inputs, settings)
+        together = _members_together(len(alike))
+        for first in range(0, len(alike), together):
+            yield from program.fit(alike[first : first + together], on_passes)
 
 
 def _members_together(n_members: int) -> int:
@@ -103,7 +111,7 @@ class _Program:
     Parameters
     ----------
     problems : sequence of Problem
-        All that it is for: batches are as many as the largest needs.
+        All that it is for, alike in their number of batches.
     inputs : Inputs
         Of all stars.
     settings : FitSettings
