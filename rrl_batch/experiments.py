@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from rrl_batch import tasks
+from rrl_batch.cluster.monitor import gather
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.experiment.folder import ABOUT_FILE
 from rrl_batch.experiment.write import FITS, write_experiment
 from rrl_batch.job import ExperimentSection, Job, SearchSection
+from rrl_batch.models.registry import ARCHITECTURES
+from rrl_batch.report.drawing import save
 from rrl_batch.report.experiment_page import write_report
+from rrl_batch.report.method_figures import light_curves, network_diagram
 from rrl_batch.stages.search import SCORED_FOLD, run_trials
 from rrl_batch.stages.training import (
+    Priors,
     fit_members,
     fit_settings_of,
     ingredients,
@@ -33,6 +39,7 @@ from rrl_batch.storage.manifest import Receipt, claim
 from rrl_batch.survey.read import Survey
 from rrl_batch.training.finish import held_out_rmse
 from rrl_batch.training.fit import FOLDS_FILE
+from rrl_batch.training.network import fresh
 from rrl_batch.training.problem import MemberId, Plan
 from rrl_batch.training.search import Search
 from rrl_batch.training.start import assign_training_folds, count_stars
@@ -43,6 +50,8 @@ if TYPE_CHECKING:
 FOUND_FILE = "search.json"
 TRIALS_FILE = "trials.json"
 _STARS = "stars"
+_EXAMPLES = 9
+"""Stars whose light curves are drawn."""
 _COMMON = {"modes", "folds", "repeats", "seed"}
 
 
@@ -111,7 +120,8 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
     made_from["training"] = training.model_dump(mode="json", include=_COMMON)
     claim(out, "experiment", made_from, last_file=ABOUT_FILE, work=f"{FITS}/*/*.json")
     mark = fingerprint(made_from)
-    sets = _stars_of_cases(client, survey, labels, out, cases.values(), mark)
+    priors = _priors_of_cases(client, survey, cases.values())
+    sets = _stars_of_cases(client, survey, labels, out, cases.values(), priors, mark)
     n_folds = assign_training_folds(sets, labels, training.folds, training.repeats, training.seed)
     if experiment.choose_from:
         _require_pairs(n_folds)
@@ -140,6 +150,7 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
         repeats=training.repeats,
         provenance={**made_from, "survey_path": str(survey.path), "stars": counts},
     )
+    _draw_method(client, survey, out, cases.get(experiment.reference or "", job), priors)
     return write_report(out)
 
 
@@ -182,7 +193,8 @@ def search(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, jo
     )  # fmt: skip
     claim(out, "search", made_from, last_file=FOUND_FILE, work=f"{FITS}/*/*.json")
     mark = fingerprint(made_from)
-    sets = _stars_of_cases(client, survey, labels, out, [job, *points], mark)
+    priors = _priors_of_cases(client, survey, [job, *points])
+    sets = _stars_of_cases(client, survey, labels, out, [job, *points], priors, mark)
     n_folds = assign_training_folds(sets, labels, training.folds, 1, training.seed)
     _require_pairs(n_folds)
     feh = labels.set_index("source_id")["feh"]
@@ -224,24 +236,48 @@ def _require_pairs(n_folds: int) -> None:
         )
 
 
+def _priors_of_cases(client: "Client", survey: Survey, cases: Iterable[Job]) -> Priors:
+    """Return the population priors of the cases, which all have the same modes."""
+    smoothed = [case for case in cases if case.preprocess.smoothing == "population"]
+    return priors_of(client, survey, smoothed[0]) if smoothed else None
+
+
+def _draw_method(
+    client: "Client", survey: Survey, out: Path, reference: Job, priors: Priors
+) -> None:
+    """Draw light curves as the reference case has them, and its network."""
+    architecture = reference.model.architecture[0]
+    if ARCHITECTURES[architecture].is_network:
+        points = reference.preprocess.points
+        network = fresh(architecture, points, fit_settings_of(reference), seed=0)
+        save(network_diagram(network, survey.synthetic), out / "network.png", survey.synthetic)
+    largest = max(survey.partitions, key=lambda piece: piece.rows)
+    population = reference.preprocess.smoothing == "population"
+    preprocess = reference.preprocess.model_dump() | {"priors": priors if population else None}
+    example = client.submit(
+        tasks.example_curves, largest, preprocess, reference.training.modes, _EXAMPLES, pure=False
+    )
+    drawn: list[Any] = gather(client, [example], stage="draw", unit="figures", planned=[1])
+    stars, epochs, curves = drawn[0]
+    figure = light_curves(stars, epochs, curves, survey.synthetic)
+    save(figure, out / "light_curves.png", survey.synthetic)
+
+
 def _stars_of_cases(
     client: "Client",
     survey: Survey,
     labels: pd.DataFrame,
     out: Path,
     cases: Iterable[Job],
+    priors: Priors,
     mark: str,
 ) -> dict[Path, list[Receipt]]:
     """Return a training set for each way in which cases prepare and select stars."""
     sets: dict[Path, list[Receipt]] = {}
-    priors = None
     for case in cases:
         root = _stars_of(out, case)
         if root in sets:
             continue
-        if case.preprocess.smoothing == "population":
-            # all cases have the same modes, and with them the same priors
-            priors = priors or priors_of(client, survey, case)
         sets[root] = select_stars(
             client, survey, labels, root, case,
             priors if case.preprocess.smoothing == "population" else None,

@@ -15,6 +15,7 @@ from rrl_batch.lightcurve.folded import folded
 from rrl_batch.lightcurve.memory import memory_needed
 from rrl_batch.lightcurve.population import FoldedCurves, statistics
 from rrl_batch.lightcurve.prepare import prepare
+from rrl_batch.lightcurve.sequences import Sequences
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.storage.sky import Pixel
 from rrl_batch.survey import write as survey
@@ -81,6 +82,20 @@ def write_training_shard(
     labelled = labelled_only(partition.batches(), root)
     prepared = (prepare(batch, **preprocess) for batch in labelled)
     return write_shard(prepared, number, root, selection, mark)
+
+
+@takes_turns
+def example_curves(
+    piece: SurveyPartition, preprocess: Preprocess, modes: Sequence[str], n_stars: int
+) -> tuple[pd.DataFrame, Sequences, Sequences]:
+    """Return some stars of a piece of the sky: their table, folded epochs and smoothed curves."""
+    batch = next(iter(piece.batches()))
+    rows = np.flatnonzero(batch.stars["best_classification"].isin(modes))
+    some = batch.select(np.isin(np.arange(len(batch.stars)), rows[:: -(-len(rows) // n_stars)]))
+    longest = int(np.diff(some.offsets).max(initial=1))
+    epochs = prepare(some, **preprocess | {"dataset": "raw", "points": longest})
+    smoothed = prepare(some, **preprocess | {"dataset": "smoothed"})
+    return smoothed.table, epochs.sequences, smoothed.sequences
 
 
 @takes_turns

@@ -1,20 +1,17 @@
 """The figures of the method: light curves as a network gets them, and the network itself."""
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
+from rrl_batch.lightcurve.sequences import PADDING, Sequences
 from rrl_batch.report.drawing import BLUE, DARK, GREY, SKY, VERMILION, new_figure
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Floats = NDArray[np.float64]
 
 _COLUMNS = 3
 _BOX = (2.9, 0.62)
@@ -25,43 +22,35 @@ _PALE = "#E6F1FA"
 
 
 def light_curves(
-    titles: Sequence[str],
-    phase: Floats,
-    mag: Floats,
-    offsets: NDArray[np.int64],
-    curve_phase: Floats,
-    curve_mag: Floats,
-    synthetic: bool,
+    stars: pd.DataFrame, epochs: Sequences, curves: Sequences, synthetic: bool
 ) -> "Figure":
     """Draw the folded epochs of some stars and the smoothed curve through them, a panel a star.
 
     Parameters
     ----------
-    titles : sequence of str
-        Names of the stars.
-    phase, mag : (n_epochs,) float64
-        Folded and aligned epochs of all stars, in cycles and mag.
-    offsets : (n_stars + 1,) int64
-        Where each star's epochs begin and end.
-    curve_phase, curve_mag : (n_stars, n_points) float64
-        Smoothed curves, in cycles and mag, on the same scale as the epochs; NaN where there is
-        none.
+    stars : pandas.DataFrame
+        Their `source_id` and `period` (days).
+    epochs : (n_stars, n_epochs, 2) float32
+        Their raw sequences, padded.
+    curves : (n_stars, n_points, 2) float32
+        Their smoothed sequences, the mean not subtracted; NaN where there is none.
     synthetic : bool
         Whether the stars are simulated.
     """
-    n_rows = -(-len(titles) // _COLUMNS)
+    n_rows = -(-len(stars) // _COLUMNS)
     figure = new_figure((3.6 * _COLUMNS, 2.7 * n_rows), synthetic)
     panels = figure.subplots(n_rows, _COLUMNS, sharex=True, squeeze=False).ravel()
-    for i, title in enumerate(titles):
-        axes, epochs = panels[i], slice(offsets[i], offsets[i + 1])
-        axes.scatter(phase[epochs], mag[epochs], s=13, color=VERMILION, alpha=0.7, linewidths=0,
+    for i, (axes, star) in enumerate(zip(panels, stars.itertuples(), strict=False)):
+        mag, time = epochs[i][(epochs[i] != PADDING).all(axis=1)].T
+        axes.scatter(time / star.period, mag, s=13, color=VERMILION, alpha=0.7, linewidths=0,
                      label="folded epochs")  # fmt: skip
-        axes.plot(curve_phase[i], curve_mag[i], color=BLUE, linewidth=1.6, label="smoothed")
-        axes.set_title(title, parse_math=False, fontsize=9)
+        mag, time = curves[i].T
+        axes.plot(time / star.period, mag, color=BLUE, linewidth=1.6, label="smoothed")
+        axes.set_title(f"{star.source_id}, P = {star.period:.4f} d", parse_math=False, fontsize=9)
         axes.set(xlim=(0, 1))
-        axes.tick_params(labelbottom=i + _COLUMNS >= len(titles))
+        axes.tick_params(labelbottom=i + _COLUMNS >= len(stars))
         axes.invert_yaxis()
-    for axes in panels[len(titles) :]:
+    for axes in panels[len(stars) :]:
         axes.set_axis_off()
     figure.supxlabel("Phase (cycles)")
     figure.supylabel("G (mag)")
