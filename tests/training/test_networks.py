@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from networks import NETWORKS, OF_CURVES, with_shape
+from networks import NETWORKS, with_shape
 
 from rrl_batch.lightcurve.sequences import PADDING
-from rrl_batch.models.registry import arrays_for, build
-from rrl_batch.models.scaling import undo_scaling
+from rrl_batch.models.registry import arrays_for, build, n_static_of
 from rrl_batch.training.fit import trainer
-from rrl_batch.training.problem import FitSettings, Problem
+from rrl_batch.training.network import optimizer
+from rrl_batch.training.problem import FitSettings, MemberId, Problem, Scaling
 
 N_STARS, N_POINTS = 48, 8
 
@@ -22,30 +22,62 @@ def curves():
     return sequences
 
 
-@pytest.mark.parametrize("architecture", OF_CURVES)
+@pytest.mark.parametrize("architecture", NETWORKS)
 def test_a_network_is_fitted_to_padded_curves_and_gives_dex(architecture, curves, tmp_path):
-    mean, scale = -1.5, 0.4
+    inputs, settings = with_shape(curves), FitSettings(True, epochs=2, batch_size=16)
+    rng = np.random.default_rng(5)
     target = np.tanh(3 * curves[:, :4, 0].sum(1))
-    rows = np.arange(N_STARS)
-    problem = Problem(
-        0, 7, rows[:32], rows[32:], target, np.ones(N_STARS, np.float32), mean, scale
-    )  # fmt: skip
-    settings = FitSettings(architecture, True, 0.2, 2, 10, 16, 0.003, seed=0)
+    weights = rng.uniform(0.2, 2, N_STARS).astype(np.float32)
+    n_static = n_static_of(architecture, "none")
+    scaling = Scaling(rng.normal(size=n_static), rng.uniform(0.5, 2, n_static), -1.5, 0.4)
+    rows, member = np.arange(N_STARS), MemberId(architecture, 0, (0,))
+    problem = Problem(member, 7, rows[:32], rows[32:], target, weights, scaling)
     passes = []
-    (done,) = trainer(settings.architecture)([problem], curves, settings, passes.append)
-    assert sum(passes) == done.epochs_run == 2
-    start = build(architecture, N_POINTS, masked=True, seed=7).get_weights()
-    pairs = zip(start, done.network.get_weights(), strict=True)
+    (done,) = trainer(architecture)([problem], inputs, settings, passes.append)
+    assert sum(passes) == len(done.history.training) == len(done.history.stopping) == 2
+    start = build(architecture, N_POINTS, masked=True, n_static=n_static, seed=7).get_weights()
+    network = done.predictor.network
+    pairs = zip(start, network.get_weights(), strict=True)
     assert all(np.isfinite(b).all() and not np.array_equal(a, b) for a, b in pairs)
+    assert done.predictor.n_parameters == sum(a.size for a in start)
 
-    scaled = np.asarray(done.network(curves))
-    undo_scaling(done.network, (), (), mean, scale)
-    done.network.save_weights(tmp_path / "member.weights.h5")
-    again = build(architecture, N_POINTS, masked=True, seed=8)
+    # these are the weights that came out best, and what they give is in dex
+    predicted = done.predictor.predict(inputs)
+    squares = weights * ((predicted - scaling.feh_mean) / scaling.feh_scale - target) ** 2
+    loss = squares[32:].mean() + sum(map(float, network.losses))
+    assert min(done.history.stopping) == done.history.stopping[done.epochs - 1]
+    assert loss == pytest.approx(min(done.history.stopping), rel=1e-4)
+
+    done.predictor.write(tmp_path / "member.weights.h5")
+    again = build(architecture, N_POINTS, masked=True, n_static=n_static, seed=8)
     again.load_weights(tmp_path / "member.weights.h5")
-    predicted = np.asarray(again(curves))
-    assert np.isfinite(predicted).all()
-    np.testing.assert_allclose(predicted, scaled * scale + mean, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(again(arrays_for(again, inputs)))[:, 0], predicted, rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("n_training", "epochs", "batch_size"), [(100, 10, 32), (7, 1, 16)])
+def test_in_one_cycle_the_learning_rate_rises_and_falls_to_zero(n_training, epochs, batch_size):
+    highest = 0.02
+    settings = FitSettings(
+        False, schedule="onecycle", epochs=epochs, batch_size=batch_size, learning_rate=highest
+    )
+    adam = optimizer(settings, n_training)
+    n_steps = epochs * int(np.ceil(n_training / batch_size))
+    rise = max(1, round(0.15 * n_steps))
+    rates = []
+    for step in range(n_steps + 1):
+        adam.iterations.assign(step)
+        rates.append(float(adam.learning_rate))
+    up = np.linspace(highest / 25, highest, rise + 1)
+    down = highest * (1 + np.cos(np.linspace(0, np.pi, n_steps - rise + 1))) / 2
+    expected = np.concatenate([up, down[1:]]) if n_steps > rise else up
+    np.testing.assert_allclose(rates, expected, rtol=0, atol=1e-7)
+
+
+def test_a_constant_learning_rate_is_that_of_the_job():
+    adam = optimizer(FitSettings(False, learning_rate=0.003), 100)
+    assert float(adam.learning_rate) == pytest.approx(0.003)
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)

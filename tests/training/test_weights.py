@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import gaussian_kde
 
-from rrl_batch.training.weights import MIN_RELATIVE_DENSITY, density_weights
+from rrl_batch.training.weights import (
+    MIN_DENSE_WEIGHT,
+    MIN_RELATIVE_DENSITY,
+    density_weights,
+)
 
 UNKNOWN = np.nan
 
@@ -25,6 +29,41 @@ def test_weights_are_inverse_to_the_kernel_density(n: int) -> None:
     expected = _direct(feh)
     # 0.2 % of the peak's density, where the density is a tenth of it
     np.testing.assert_allclose(weights, expected / expected.mean(), rtol=0.02)
+
+
+@pytest.fixture
+def feh() -> np.ndarray:
+    rng = np.random.default_rng(4)
+    return np.concatenate([rng.normal(-1.5, 0.3, 400), rng.normal(-0.3, 0.1, 40)])
+
+
+def test_half_the_strength_is_the_root_of_the_published_weights(feh: np.ndarray) -> None:
+    weights = density_weights(feh, np.full(len(feh), UNKNOWN), strength=0.5)
+    expected = np.sqrt(_direct(feh))
+    np.testing.assert_allclose(weights, expected / expected.mean(), rtol=0.01)
+
+
+@pytest.mark.parametrize("kind", ["density", "denseweight"])
+def test_without_strength_all_stars_weigh_alike_but_for_their_errors(
+    feh: np.ndarray, kind: str
+) -> None:
+    error = np.linspace(0.05, 0.4, len(feh))
+    unknown = np.full(len(feh), UNKNOWN)
+    np.testing.assert_array_equal(density_weights(feh, unknown, kind, 0.0), np.ones(len(feh)))
+    weights = density_weights(feh, error, kind, 0.0)
+    np.testing.assert_allclose(weights, error**-2 / np.mean(error**-2))
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0, 2.0])
+def test_denseweight_is_that_of_its_paper(feh: np.ndarray, strength: float) -> None:
+    """Steininger et al. (2021), Eqs. 2 to 5: p' is scaled to [0, 1], f = max(1 - alpha p', eps)."""
+    density = gaussian_kde(feh)(feh)
+    scaled = (density - density.min()) / (density.max() - density.min())
+    expected = np.maximum(1 - strength * scaled, MIN_DENSE_WEIGHT)
+    weights = density_weights(feh, np.full(len(feh), UNKNOWN), "denseweight", strength)
+    np.testing.assert_allclose(weights, expected / expected.mean(), rtol=0, atol=0.01)
+    assert weights.min() > 0
+    assert (weights.min() < 1e-3) == (strength >= 1)
 
 
 def test_a_lone_star_weighs_no_more_than_ten_at_the_peak() -> None:
