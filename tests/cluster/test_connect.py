@@ -156,4 +156,4 @@ def test_workers_that_die_of_a_task_are_a_sentence(client):
     futures = client.map(die, [0], pure=False, allow_other_workers=False)
     with pytest.raises(RunError, match=r"predict: .* worker"):
         gather(client, futures, stage="predict", unit="stars", planned=[1])
-    client.wait_for_workers(2, timeout=60)
+    client.wait_for_workers(2, timeout=300)
