@@ -20,7 +20,7 @@ demo: setup
 	$(BIN)/rrl-batch run $(JOB)
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check

@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import fcntl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
 # kernels compile on their first call, and no test depends on the time that it takes
 settings.register_profile("rrl_batch", deadline=None)
 settings.load_profile("rrl_batch")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share something costly on one process of several: a cluster, or a module."""
-    for item in items:
-        on_cluster = "client" in getattr(item, "fixturenames", ())
-        group = "cluster" if on_cluster else str(item.path.relative_to(item.config.rootpath))
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
@@ -77,21 +70,36 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def run(client: "Client", tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run the pipeline once: a simulated survey, a model of two members, a catalogue."""
-    from rrl_batch import flow
+def run(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Run:
+    """Run the pipeline once, for all processes that test: a survey, a model, a catalogue."""
     from rrl_batch.job import make_job
-    from rrl_batch.sources.tables import read_labels
-    from rrl_batch.survey.read import open_survey
+    from rrl_batch.storage.manifest import MANIFEST
 
-    root = tmp_path_factory.mktemp("run")
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+    root = shared / "run"
+    root.mkdir(exist_ok=True)
     training = {"min_epochs": 12, "max_phi31_error": 1.0, "folds": 2, "epochs": 3}
-    done = Run(
+    run = Run(
         root / "survey", root / "labels.parquet", root / "model", root / "catalogue",
         make_job({"preprocess": {"points": 16}, "training": training}, "test"),
     )  # fmt: skip
-    flow.simulate(client, 300, 7, done.survey, done.labels)
-    survey = open_survey(done.survey)
-    flow.train(client, survey, read_labels(done.labels, "true"), done.model, done.job)
-    flow.predict(client, survey, done.model, done.catalogue)
-    return done
+    with (shared / "run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (run.catalogue / MANIFEST).exists():
+            _make(run, request.getfixturevalue("client"))
+    return run
+
+
+def _make(run: Run, client: "Client") -> None:
+    """Simulate a survey, train a model of two members, and predict a catalogue."""
+    from rrl_batch import flow
+    from rrl_batch.sources.tables import read_labels
+    from rrl_batch.survey.read import open_survey
+
+    flow.simulate(client, 300, 7, run.survey, run.labels)
+    survey = open_survey(run.survey)
+    flow.train(client, survey, read_labels(run.labels, "true"), run.model, run.job)
+    flow.predict(client, survey, run.model, run.catalogue)

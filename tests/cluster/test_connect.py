@@ -34,7 +34,7 @@ def test_more_threads_than_cores_are_refused():
 def test_a_running_cluster_with_more_threads_than_cores_is_refused():
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=500, processes=False, dashboard_address=None
+            n_workers=2, threads_per_worker=500, processes=False, dashboard_address="127.0.0.1:0"
         ) as cluster,
         pytest.raises(UserError, match=r"have 1000 threads for \d+ cores; .*--nthreads 1"),
     ):
@@ -64,7 +64,7 @@ def test_training_goes_to_the_workers_that_declare_a_gpu(client):
     with (
         LocalCluster(
             n_workers=1, threads_per_worker=1, processes=False, resources={"GPU": 1},
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         connect(ClusterSection(kind="address", address=cluster.scheduler_address)) as other,
     ):  # fmt: skip
@@ -156,4 +156,4 @@ def test_workers_that_die_of_a_task_are_a_sentence(client):
     futures = client.map(die, [0], pure=False, allow_other_workers=False)
     with pytest.raises(RunError, match=r"predict: .* worker"):
         gather(client, futures, stage="predict", unit="stars", planned=[1])
-    client.wait_for_workers(2, timeout=60)
+    client.wait_for_workers(2, timeout=300)
