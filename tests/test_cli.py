@@ -68,6 +68,31 @@ def test_an_unknown_architecture_is_refused_before_anything_runs(capsys, tmp_pat
     assert "did you mean 'gru'?" in fails(capsys, "train", job, *settings)
 
 
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [
+        ("{'model.architecture' = 'grv'}", "no architecture 'grv'; did you mean 'gru'?"),
+        (
+            "{'model.architecture' = 'gp', 'model.dropout' = 0.1}",
+            "The architecture 'gp' has no dropout; remove model.dropout, or choose from",
+        ),
+        ("{'model.width' = 3}", "case 'a': unknown key 'model.width'"),
+    ],
+)
+def test_a_faulty_case_is_refused_before_anything_runs(capsys, tmp_path, case, sentence):
+    job = job_file(tmp_path, f"[experiment.cases]\na = {case}\n")
+    settings = [f"--set={section}.path=x" for section in ("survey", "labels", "experiment")]
+    assert sentence in fails(capsys, "run", job, *settings)
+
+
+def test_an_experiment_and_a_search_need_a_folder(capsys, tmp_path):
+    settings = [f"--set={section}.path=x" for section in ("survey", "labels")]
+    for text, section in (("[experiment]\ncases = {a = {}}\n", "experiment"),
+                          ("[search]\nspace = {'model.dropout' = [0.1]}\n", "search")):  # fmt: skip
+        sentence = fails(capsys, "run", job_file(tmp_path, text), *settings)
+        assert f"The job names no {section}.path" in sentence
+
+
 def test_an_unexpected_failure_is_a_sentence_too(capsys, monkeypatch, tmp_path):
     def fail(_):
         raise ZeroDivisionError("by zero")

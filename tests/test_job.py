@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from networks import OF_CURVES
 
 from rrl_batch.errors import UserError
-from rrl_batch.job import Job, ModelSection, read_job
+from rrl_batch.job import Job, ModelSection, make_job, read_job
+from rrl_batch.models.registry import ARCHITECTURES
 
 JOBS = Path(__file__).parents[1] / "jobs"
 
@@ -39,7 +39,20 @@ def test_settings_take_precedence_and_have_the_types_of_toml(tmp_path):
         ("[training]\nfold = 5\n", "unknown key 'training.fold'; did you mean 'folds'?"),
         ("[trainin]\nfolds = 5\n", "unknown section 'trainin'; did you mean 'training'?"),
         ("[simulate]\nstars = 10\nsed = 1\n", "unknown key 'simulate.sed'; did you mean 'seed'?"),
-        ("[model]\nzzz = 1\n", "unknown key 'model.zzz'; there are: path, architecture."),
+        (
+            "[model]\nzzz = 1\n",
+            "unknown key 'model.zzz'; there are: path, architecture, static, dropout.",
+        ),
+        ("[model]\narchitecture = []\n", "'model.architecture' = [] is not valid"),
+        ("[model]\nstatic = 'phase'\n", "'model.static' = 'phase' is not valid"),
+        ("[model]\ndropout = 1.0\n", "'model.dropout' = 1.0 is not valid"),
+        ("[training]\nrepeats = 0\n", "'training.repeats' = 0 is not valid"),
+        ("[training]\nfraction = 0.0\n", "'training.fraction' = 0.0 is not valid"),
+        ("[training]\nstop_fraction = 0.5\n", "'training.stop_fraction' = 0.5 is not valid"),
+        ("[training]\nschedule = 'cosine'\n", "'training.schedule' = 'cosine' is not valid"),
+        ("[training]\nweights = 'lds'\n", "'training.weights' = 'lds' is not valid"),
+        ("[experiment]\ncase = 1\n", "unknown key 'experiment.case'; did you mean 'cases'?"),
+        ("[search]\nmethod = 'random'\n", "'search.method' = 'random' is not valid"),
         ("[training]\nfolds = 1\n", "'training.folds' = 1 is not valid"),
         ("[training]\nfolds = 'x'\n", "'training.folds' = 'x' is not valid"),
         ("[training]\nmodes = ['RRx']\n", "'training.modes' = 'RRx' is not valid"),
@@ -85,7 +98,109 @@ def test_a_missing_path_names_the_section_and_the_setting(tmp_path):
     assert job.paths() == {"survey": Path("a")}
 
 
-def test_the_job_file_names_every_kind_of_network():
+def test_the_job_file_names_every_kind_of_predictor_that_a_model_can_have():
     description = ModelSection.model_fields["architecture"].description
-    named = description.removeprefix("kind of network: ").replace(" or ", ", ").split(", ")
-    assert sorted(named) == sorted(OF_CURVES)
+    named = description.removeprefix("kind of predictor: ").partition(";")[0]
+    kept = [name for name, kind in ARCHITECTURES.items() if kind.engine != "none"]
+    assert sorted(named.replace(" or ", ", ").split(", ")) == sorted(kept)
+
+
+def test_a_model_has_one_kind_of_predictor_or_several(tmp_path):
+    path = write(tmp_path, "[model]\narchitecture = 'gp'\n")
+    assert read_job(path).model.architecture == ("gp",)
+    assert read_job(path, ['model.architecture=["gp", "gru"]']).model.architecture == ("gp", "gru")
+
+
+def experiment(**section):
+    """Return a job that compares predictors."""
+    training = {"epochs": 7, "folds": 4}
+    return make_job({"training": training, "experiment": section}, "job.toml")
+
+
+def test_cases_are_all_combinations_of_a_grid_and_those_with_a_name():
+    grid = {"model.architecture": ["gru", "gp"], "training.fraction": [0.5, 1.0]}
+    dense = {"model.architecture": "mlp", "training.weights": "denseweight"}
+    job = experiment(grid=grid, cases={"dense": dense})
+    cases = job.cases()
+    assert list(cases) == ["gru, 0.5", "gru, 1.0", "gp, 0.5", "gp, 1.0", "dense"]
+    assert cases["gp, 0.5"].model.architecture == ("gp",)
+    assert cases["gp, 0.5"].training.fraction == 0.5
+    assert cases["dense"].training.weights == "denseweight"
+    assert all(case.training.epochs == 7 for case in cases.values())
+    assert cases["gru, 1.0"].training == job.training
+    assert cases["gru, 1.0"].experiment is None
+    assert job.experiment.settings()["dense"] == dense
+
+
+def test_cases_to_choose_from_are_those_that_blends_are_made_of():
+    cases = {name: {"model.architecture": name} for name in ("gru", "gp", "ridge")}
+    job = experiment(cases=cases, blends={"both": ["gru", "gp"]}, choose_from=["both", "gp"])
+    assert job.nested_cases() == {"gru", "gp"}
+    assert list(job.cases()) == ["gru", "gp", "ridge"]
+    assert experiment(cases=cases).nested_cases() == set()
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ({}, "[experiment] has no case; give it a grid or cases."),
+        (
+            {"cases": {"a": {"training.epoch": 3}}},
+            "case 'a': unknown key 'training.epoch'; did you mean 'epochs'?",
+        ),
+        (
+            {"cases": {"a": {"training.epochs": 0}}},
+            "case 'a': 'training.epochs' = 0 is not valid",
+        ),
+        (
+            {"grid": {"training.folds": [2, 3]}},
+            "case '2': 'training.folds' cannot differ between cases",
+        ),
+        ({"cases": {"a": {"training.seed": 1}}}, "'training.seed' cannot differ between cases"),
+        ({"cases": {"a": {"survey.path": "x"}}}, "'survey.path' cannot differ between cases"),
+        ({"cases": {"a": {"epochs": 3}}}, "case 'a': 'epochs' cannot differ between cases"),
+        (
+            {"cases": {"a": {"model.architecture": ["gru", "gp"]}}},
+            "case 'a' has several architectures; give each a case, and their mean a line in "
+            "[experiment.blends].",
+        ),
+        (
+            {"cases": {"ridge": {}}, "reference": "rigde"},
+            "[experiment] names 'rigde', which is no case; did you mean 'ridge'?",
+        ),
+        (
+            {"cases": {"a": {}}, "blends": {"both": ["a", "b"]}},
+            "[experiment] names 'b', which is no case; there are: a.",
+        ),
+        (
+            {"cases": {"a": {}}, "blends": {"b": ["a"], "c": ["b"]}},
+            "[experiment] names 'b', which is no case",
+        ),
+        (
+            {"cases": {"a": {}}, "choose_from": ["none"]},
+            "[experiment] names 'none', which is no case; there are: a.",
+        ),
+        (
+            {"cases": {"a": {}, "b": {}}, "blends": {"a": ["a", "b"]}},
+            "[experiment] has a case and a blend 'a'; rename one.",
+        ),
+    ],
+)
+def test_a_faulty_experiment_is_refused_in_one_sentence(section, sentence):
+    with pytest.raises(UserError) as refusal:
+        experiment(**section).cases()
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_points_of_a_search_are_all_combinations_of_its_space():
+    space = {"training.learning_rate": [0.01, 0.02], "model.dropout": [0.0, 0.1, 0.2]}
+    points = make_job({"search": {"space": space}}, "job.toml").search_points()
+    found = [(point.training.learning_rate, point.model.dropout) for point in points]
+    assert sorted(found) == [(rate, drop) for rate in (0.01, 0.02) for drop in (0.0, 0.1, 0.2)]
+    for wrong, sentence in (
+        ({}, r"\[search\.space\] is empty; give it options and the values to try\."),
+        ({"training.seed": [1]}, r"\[search\.space\]: 'training\.seed' cannot differ"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            make_job({"search": {"space": wrong}}, "job.toml").search_points()

@@ -20,6 +20,7 @@ from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.models.folder import ModelCard, preparation
 from rrl_batch.sources.tables import read_labels
+from rrl_batch.stages import population
 from rrl_batch.survey.read import open_survey
 
 PRIOR = "population_RRab.json"
@@ -65,11 +66,11 @@ def test_the_prior_is_that_of_all_curves_of_the_survey_however_it_is_cut(
     """As computed here at once, from the stars in another order."""
     kept = PopulationPrior.read(smoothed / "model" / PRIOR)
 
-    again = flow.fit_population(client, survey, ["RRab"])["RRab"]
-    monkeypatch.setattr(flow, "STARS_PER_EXPECTATION", 1)
-    monkeypatch.setattr(flow, "TERMS_PER_SUM", 2)
+    again = population.fit_population(client, survey, ["RRab"])["RRab"]
+    monkeypatch.setattr(population, "STARS_PER_EXPECTATION", 1)
+    monkeypatch.setattr(population, "TERMS_PER_SUM", 2)
     assert len(survey.partitions) > 4
-    cut = flow.fit_population(client, survey, ["RRab"])["RRab"]
+    cut = population.fit_population(client, survey, ["RRab"])["RRab"]
 
     stars = [folded(batch, "maximum") for batch in reversed(batches(survey))]
     curves = FoldedCurves.joined([s.curves(s.of_mode("RRab")) for s in stars])
@@ -118,19 +119,19 @@ def test_a_model_of_another_smoothing_has_no_prior(run):
 def test_a_mode_with_few_stars_is_refused(client, survey):
     few = replace(survey, partitions=survey.partitions[:2])
     with pytest.raises(UserError, match=r"Only \d+ light curves of RRc stars can be fitted"):
-        flow.fit_population(client, few, ["RRc"])
+        population.fit_population(client, few, ["RRc"])
 
 
 def test_of_a_large_survey_random_partitions_are_taken(survey, monkeypatch):
-    assert flow._part_of(survey) == survey.partitions
-    monkeypatch.setattr(flow, "MAX_POPULATION", survey.rows // 2)
-    some = flow._part_of(survey)
+    assert population._part_of(survey) == survey.partitions
+    monkeypatch.setattr(population, "MAX_POPULATION", survey.rows // 2)
+    some = population._part_of(survey)
     rows = [piece.rows for piece in some]
     assert 0 < len(some) < len(survey.partitions)
     assert survey.rows / 2 <= sum(rows) < survey.rows / 2 + max(rows)
-    assert some == flow._part_of(survey)
-    monkeypatch.setattr(flow, "MAX_POPULATION", 1)
-    assert len(flow._part_of(survey)) == 1
+    assert some == population._part_of(survey)
+    monkeypatch.setattr(population, "MAX_POPULATION", 1)
+    assert len(population._part_of(survey)) == 1
 
 
 def test_no_stars_are_prepared_to_none():

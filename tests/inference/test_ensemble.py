@@ -45,7 +45,7 @@ def model(folder, architecture, *, masked=False, static="none", seeds=(1, 2)):
     files = [f"member_{seed}.weights.h5" for seed in seeds]
     digests = [save_weights(net, folder / file) for net, file in zip(networks, files, strict=True)]
     members = [
-        Member(file=file, sha256=digest, architecture=architecture, fold=fold, epochs=1)
+        Member(file=file, sha256=digest, architecture=architecture, repeat=0, fold=fold, epochs=1)
         for fold, (file, digest) in enumerate(zip(files, digests, strict=True))
     ]
     preprocess = Preprocess(
@@ -140,7 +140,7 @@ def regressors(folder, names=("ridge", "svr", "gp")):
     members = [
         Member(
             file=f"{name}.npz", sha256=regressor.write(folder / f"{name}.npz"),
-            architecture=name, fold=0, epochs=0,
+            architecture=name, repeat=0, fold=0, epochs=0,
         )
         for name, regressor in zip(names, fitted, strict=True)
     ]  # fmt: skip
@@ -155,7 +155,7 @@ def test_a_model_of_several_kinds_gives_what_each_of_its_members_gives(tmp_path)
     card = card.model_copy(update={"architecture": kinds, "members": members})
     engines = {name: choose_engine(tmp_path, card, name) for name in kinds}
     inputs = with_shape(curves())
-    predicted = Ensemble(card, engines, pd.Series()).predict_members(inputs)
+    predicted = Ensemble(card, engines, pd.DataFrame()).predict_members(inputs)
     assert list(predicted) == list(kinds)
     assert all(values.dtype == np.float64 for values in predicted.values())
     of_gru = np.hstack([network(arrays_for(network, inputs)) for network in networks])

@@ -6,7 +6,8 @@ import pytest
 
 from rrl_batch.errors import UserError
 from rrl_batch.inference.ensemble import Ensemble
-from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard
+from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard, held_out_folds
+from rrl_batch.storage.commit import checksum
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_other_out_of_fold_predictions_than_the_card_names_are_refused(model):
     """They say which member may predict a training star."""
     path = model / OUT_OF_FOLD
     stars = pd.read_parquet(path)
-    stars.assign(fold=1 - stars["fold"]).to_parquet(path)
+    stars.assign(fold_0=1 - stars["fold_0"]).to_parquet(path)
     with pytest.raises(UserError, match=r"out_of_fold\.parquet is missing or not what .* train"):
         Ensemble.load(model)
     path.unlink()
@@ -58,20 +59,51 @@ def test_other_out_of_fold_predictions_than_the_card_names_are_refused(model):
         Ensemble.load(model)
 
 
-def test_a_fold_without_a_member_is_refused(model):
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda first, _: [first],
+        lambda first, second: [first, second, second],
+        lambda first, second: [first, second.model_copy(update={"repeat": 1})],
+        lambda first, second: [first, second.model_copy(update={"fold": 2})],
+    ],
+    ids=["missing", "twice", "of another repeat", "of no fold"],
+)
+def test_folds_of_each_of_which_there_is_not_one_member_are_refused(model, changed):
     card = ModelCard.read(model)
-    card.model_copy(update={"members": card.members[:1]}).write(model)
-    with pytest.raises(UserError, match=r"model\.json does not name a member for every fold"):
+    card.model_copy(update={"members": changed(*card.members)}).write(model)
+    with pytest.raises(UserError, match=r"does not name a member of 'gru' for every fold; train"):
         Ensemble.load(model)
+
+
+def test_a_kind_of_predictor_without_members_is_refused(model):
+    card = ModelCard.read(model)
+    card.model_copy(update={"architecture": ("gru", "ridge")}).write(model)
+    with pytest.raises(UserError, match=r"does not name a member of 'ridge' for every fold; train"):
+        held_out_folds(model, card.read(model))
+
+
+def test_training_stars_have_a_held_out_fold_in_every_repeat(model):
+    card, path = ModelCard.read(model), model / OUT_OF_FOLD
+    stars = pd.read_parquet(path)
+    stars["fold_1"] = (stars.index % 2).astype("int32")
+    stars.to_parquet(path, index=False)
+    again = [member.model_copy(update={"repeat": 1}) for member in card.members]
+    changed = {"members": [*card.members, *again], "out_of_fold": checksum(path)}
+    folds = held_out_folds(model, card.model_copy(update=changed))
+    assert list(folds) == [0, 1]
+    expected = stars.set_index("source_id")
+    assert folds[0].equals(expected["fold_0"].rename(0))
+    assert folds[1].equals(expected["fold_1"].rename(1))
 
 
 def test_other_weights_than_the_card_names_are_refused(model):
-    weights = model / "member_1.weights.h5"
+    weights = model / "gru_0_1.weights.h5"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x00\x01")
-    with pytest.raises(UserError, match=r"member_1\.weights\.h5 is missing or not what"):
+    with pytest.raises(UserError, match=r"gru_0_1\.weights\.h5 is missing or not what"):
         Ensemble.load(model)
     weights.unlink()
-    with pytest.raises(UserError, match=r"member_1\.weights\.h5 is missing or not what"):
+    with pytest.raises(UserError, match=r"gru_0_1\.weights\.h5 is missing or not what"):
         Ensemble.load(model)
 
 
