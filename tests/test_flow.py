@@ -219,7 +219,7 @@ def test_labels_of_no_star_are_refused(client, run, tmp_path):
 
 def test_too_few_labelled_stars_are_refused_and_the_mistake_can_be_mended(client, run, tmp_path):
     """The model is then the one that the same seed has given before."""
-    survey, labels = open_survey(run.survey), read_labels(run.labels, None)
+    survey, labels = open_survey(run.survey), read_labels(run.labels, "true")
     with pytest.raises(UserError, match=r"too few for 2 folds.*other mode"):
         flow.train(client, survey, labels.head(6), tmp_path / "model", run.job)
     card = flow.train(client, survey, labels, tmp_path / "model", run.job)

@@ -38,7 +38,7 @@ def smoothed(client, run, survey, tmp_path_factory):
     root = tmp_path_factory.mktemp("smoothed")
     changed = {"points": 16, "smoothing": "population", "alignment": "rising"}
     job = make_job({"preprocess": changed, "training": run.job.training.model_dump()}, "test")
-    flow.train(client, survey, read_labels(run.labels, None), root / "model", job)
+    flow.train(client, survey, read_labels(run.labels, "true"), root / "model", job)
     flow.predict(client, survey, root / "model", root / "catalogue")
     return root
 

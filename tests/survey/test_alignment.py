@@ -68,7 +68,7 @@ def test_a_model_aligned_at_maximum_light_is_trained_on_such_epochs_only(
     client, run, survey_with, tmp_path
 ):
     survey = survey_with(lambda _: 0.0)
-    labels = read_labels(run.labels, None)
+    labels = read_labels(run.labels, "true")
     sections = {"preprocess": {"alignment": "maximum"}, "training": run.job.training.model_dump()}
     with pytest.raises(UserError, match=r"cycles from maximum light"):
         flow.train(client, survey, labels, tmp_path / "model", make_job(sections, "test"))
