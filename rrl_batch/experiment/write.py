@@ -95,6 +95,7 @@ def write_experiment(
             "cases": cases,
             "chosen": {str(fold): asdict(choice) for fold, choice in choices.items()} or None,
         },
+        sort_keys=False,  # cases have an order
     )
 
 

@@ -262,7 +262,7 @@ def held_out_folds(folder: Path, card: ModelCard) -> pd.DataFrame:
     wanted = {(repeat, fold) for repeat in folds for fold in folds[repeat].unique()}
     for name in card.architecture:
         there = [(member.repeat, member.fold) for member in members_of(card, name)]
-        if set(there) != wanted or len(there) != len(wanted):
+        if not wanted <= set(there) or len(there) != len(set(there)):
             raise UserError(
                 f"{folder / CARD} does not name a member of '{name}' for every fold; train again."
             )

@@ -64,10 +64,11 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
     """Write a JSON file atomically; the same value always gives the same bytes."""
     with replacing(path) as partial:
-        partial.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+        text = json.dumps(value, indent=1, sort_keys=sort_keys, allow_nan=False)
+        partial.write_text(text + "\n")
 
 
 def checksum(path: Path) -> str:

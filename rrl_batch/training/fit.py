@@ -56,7 +56,7 @@ class FittedMember:
     history : History
         Losses of all passes.
     failure : str
-        Why there is nothing to predict with, if the loss has diverged; else empty.
+        Why there is nothing to predict with, if the fit has diverged; else empty.
     fingerprint : str
         Fingerprint of everything that it was made from.
     """
@@ -245,17 +245,18 @@ def _keep(fit: Fit, stars: TrainingSet, plan: Plan, seconds: float) -> FittedMem
     problem, predictor = fit.problem, fit.predictor
     member = problem.member
     table = stars.table
-    predicted = np.full(len(table), np.nan)
+    learnt = np.concatenate([problem.training, problem.stopping])
+    predicted = predictor.predict(stars.inputs) if predictor else np.full(len(table), np.nan)
     failure, sha256 = "", ""
-    if predictor is None:
+    # the loss of a pass is finite still when its last step is one too far
+    if not np.isfinite(predicted[learnt]).all():
         failure = (
-            f"the loss is no longer a finite number; set training.learning_rate below "
+            f"the predictions are not finite numbers; set training.learning_rate below "
             f"{plan.settings.learning_rate:g}"
         )
-    else:
-        predicted = predictor.predict(stars.inputs)
-        if plan.keep:
-            sha256 = predictor.write(plan.keep / weights_file(member))
+        predictor, predicted = None, np.full(len(table), np.nan)
+    elif predictor and plan.keep:
+        sha256 = predictor.write(plan.keep / weights_file(member))
     part = np.full(len(table), "unused", object)
     part[problem.training], part[problem.stopping] = "training", "stopping"
     fold = table[fold_column(member.repeat)]
@@ -264,7 +265,6 @@ def _keep(fit: Fit, stars: TrainingSet, plan: Plan, seconds: float) -> FittedMem
         pd.DataFrame(
             {"source_id": table["source_id"], "fold": fold, "part": part, "predicted": predicted}
         ).to_parquet(partial, index=False)
-    learnt = np.concatenate([problem.training, problem.stopping])
     seen = table.iloc[learnt]
     weights = density_weights(seen["feh"], seen["feh_error"])
     fitted = FittedMember(

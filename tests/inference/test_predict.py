@@ -4,9 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rrl_batch.contracts import CATALOGUE, Flag
-from rrl_batch.inference.predict import predict
+from rrl_batch.inference.predict import _unseen, predict
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard
 from rrl_batch.storage.commit import checksum
@@ -69,6 +71,40 @@ def test_no_stars_give_no_rows(stars, run, single, members):
     rows = rows_of(none, single if members == 1 else run.model)
     assert len(rows) == 0
     assert list(rows.columns) == CATALOGUE.names
+
+
+@st.composite
+def ensembles(draw):
+    """Members for each fold of each repeat, in any order, and stars of which some are held out."""
+    repeats, n_folds = draw(st.integers(1, 4)), draw(st.integers(2, 4))
+    places = [(repeat, fold) for repeat in range(repeats) for fold in range(n_folds)]
+    held_out = st.lists(st.integers(0, n_folds - 1), min_size=repeats, max_size=repeats)
+    stars = draw(st.lists(st.none() | held_out, max_size=12))
+    return draw(st.permutations(places)), repeats, stars
+
+
+@given(ensembles(), st.integers(0, 1000))
+def test_a_training_star_gets_the_mean_of_just_the_members_that_have_not_seen_it(ensemble, seed):
+    places, repeats, stars = ensemble
+    members = np.random.default_rng(seed).normal(size=(len(stars), len(places)))
+    folds = np.array([[np.nan] * repeats if own is None else own for own in stars], float)
+    feh = _unseen(members, np.array(places), folds.reshape(-1, repeats))
+    for own, values, found in zip(stars, members.tolist(), feh.tolist(), strict=True):
+        unseen = [
+            value
+            for (repeat, fold), value in zip(places, values, strict=True)
+            if own is None or own[repeat] == fold
+        ]
+        assert len(unseen) == (len(places) if own is None else repeats)
+        assert found == pytest.approx(sum(unseen) / len(unseen))
+
+
+def test_what_has_seen_a_star_has_no_influence_even_if_it_is_no_number():
+    members = np.array([[np.nan, 1.0, 3.0, np.inf], [np.nan, 1.0, 3.0, 2.0]])
+    places = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+    feh = _unseen(members, places, np.array([[1.0, 0.0], [np.nan, np.nan]]))
+    assert feh[0] == 2.0
+    assert np.isnan(feh[1])
 
 
 def test_stars_none_of_which_can_be_predicted_are_all_there(stars, run):
