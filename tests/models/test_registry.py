@@ -33,7 +33,7 @@ def arrays(network, n_points=16):
 def test_there_are_the_networks_of_the_paper_two_more_and_regressors():
     assert set(ARCHITECTURES) == {
         "fcn", "resnet", "inceptiontime", "lstm", "bilstm", "gru", "bigru", "convlstm", "convgru",
-        "transformer", "mlp", "ridge", "svr", "gp", "boosting",
+        "transformer", "mlp", "ridge", "svr", "gp", "boosting", "linear",
     }  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def test_a_network_without_dropout_is_not_built_with_it():
 
 
 def test_a_model_cannot_be_made_of_what_serves_for_comparison():
-    for name in set(ARCHITECTURES) - {"boosting"}:
+    for name in set(ARCHITECTURES) - {"boosting", "linear"}:
         check_model(name)
     with pytest.raises(UserError, match=r"'boosting' serves for comparison only.*choose from fcn"):
         check_model("boosting")

@@ -15,11 +15,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 from threadpoolctl import threadpool_limits
 
+from rrl_batch.lightcurve.shape import SHAPE_COLUMNS
 from rrl_batch.models import regressors
 from rrl_batch.models.gaussian_process import AMPLITUDE, LENGTH, NOISE, GaussianProcess
 from rrl_batch.models.registry import ARCHITECTURES, fit_regressor
 
-REGRESSORS = [name for name, kind in ARCHITECTURES.items() if not kind.is_network]
+# the linear relation takes its inputs by name, the others take any
+REGRESSORS = [
+    name for name, kind in ARCHITECTURES.items() if not kind.is_network and name != "linear"
+]
 N_STARS, N_SHAPE = 120, 4
 
 
@@ -180,3 +184,15 @@ def test_a_constant_parameter_and_equal_labels_do_no_harm(name):
     assert np.isfinite(fit_regressor(name, shape, feh, weights, 0).predict(shape)).all()
     same = fit_regressor(name, shape, np.full(N_STARS, -1.2), weights, 0).predict(shape)
     assert_allclose(same, -1.2, atol=0.051)
+
+
+def test_the_linear_relation_is_that_of_period_and_phi31_in_any_branch():
+    rng = np.random.default_rng(4)
+    period, phi31 = rng.uniform(0.4, 0.8, 60), rng.normal(np.pi, 0.4, 60)  # about the branch cut
+    ratio = rng.uniform(0.1, 0.5, 60) * np.exp(1j * phi31)
+    shape = rng.normal(size=(60, len(SHAPE_COLUMNS)))
+    for name, values in (("period", period), ("re31", ratio.real), ("im31", ratio.imag)):
+        shape[:, SHAPE_COLUMNS.index(name)] = values
+    feh = -1.3 - 5.0 * (period - 0.6) + 0.9 * (phi31 - np.pi)
+    predicted = fit_regressor("linear", shape, feh, np.ones(60), 0).predict(shape)
+    assert_allclose(predicted, feh, atol=1e-9)
