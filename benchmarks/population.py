@@ -26,7 +26,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from rrl_batch import flow
 from rrl_batch.cluster.connect import connect
 from rrl_batch.job import ClusterSection
 from rrl_batch.lightcurve.fourier import fit_fourier
@@ -39,6 +38,7 @@ from rrl_batch.lightcurve.population import (
     update,
 )
 from rrl_batch.lightcurve.population_prior import PopulationPrior
+from rrl_batch.stages.population import fit_population
 from rrl_batch.survey.read import open_survey
 
 FloatArray = npt.NDArray[np.float64]
@@ -139,10 +139,10 @@ def on_the_cluster() -> str:
     survey = open_survey(SURVEY)
     few = replace(survey, partitions=survey.partitions[:2])
     with connect(ClusterSection(dashboard_address="127.0.0.1:0")) as client:
-        flow.fit_population(client, few, ["RRab"])  # compile
+        fit_population(client, few, ["RRab"])  # compile
         before = sum(client.run(time.process_time).values())
         start = time.perf_counter()
-        flow.fit_population(client, survey, ["RRab"])
+        fit_population(client, survey, ["RRab"])
         elapsed = time.perf_counter() - start
         spent = sum(client.run(time.process_time).values()) - before
     return (

@@ -14,11 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from record import parser, record
 
-from rrl_batch.models.registry import ARCHITECTURES
-from rrl_batch.training.problem import FitSettings, Problem
+from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.lightcurve.shape import N_SHAPE
+from rrl_batch.models.registry import ARCHITECTURES, n_static_of
+from rrl_batch.training.problem import FitSettings, MemberId, Problem, Scaling
 
 N_TRAINING, N_STOPPING = 1440, 360
 N_MEMBERS, PASSES = 3, 4
+NETWORKS = [name for name, kind in ARCHITECTURES.items() if kind.is_network]
 POINTS = {"gru": (32, 64, 265)}  # the paper's network, from short to full length
 DEFAULT_POINTS = (64,)
 PASSES_OF_A_MEMBER = 100
@@ -43,14 +46,17 @@ def cases(architectures: list[str]) -> list[tuple[str, int]]:
     return [(name, n) for name in architectures for n in POINTS.get(name, DEFAULT_POINTS)]
 
 
-def problems() -> list[Problem]:
-    """Return members that learn the mean of a curve from different stars."""
+def problems(architecture: str) -> list[Problem]:
+    """Return members that learn noise from different stars."""
+    n_static = n_static_of(architecture, "none")
+    scaling = Scaling(np.zeros(n_static), np.ones(n_static), 0.0, 1.0)
     made = []
     for fold in range(N_MEMBERS):
         rng = np.random.default_rng(fold)
         training, stopping = np.split(rng.permutation(N_TRAINING + N_STOPPING), [N_TRAINING])
         target, weights = rng.normal(size=(2, N_TRAINING + N_STOPPING)).astype(np.float32)
-        made.append(Problem(fold, fold, training, stopping, target, np.abs(weights), 0.0, 1.0))
+        member = MemberId(architecture, 0, (fold,))
+        made.append(Problem(member, fold, training, stopping, target, np.abs(weights), scaling))
     return made
 
 
@@ -58,12 +64,15 @@ def measure(architecture: str, n_points: int) -> Cost:
     """Train a few members with the trainer of this process's backend."""
     from rrl_batch.training.fit import trainer
 
-    settings = FitSettings(architecture, False, 0.2, PASSES, PASSES, 256, 0.001, seed=0)
-    shape = (N_TRAINING + N_STOPPING, n_points, 2)
-    sequences = np.random.default_rng(1).normal(0, 0.3, shape).astype(np.float32)
+    settings = FitSettings(masked=False, epochs=PASSES, patience=PASSES, learning_rate=0.001)
+    n_stars, rng = N_TRAINING + N_STOPPING, np.random.default_rng(1)
+    inputs = Inputs(
+        rng.normal(0, 0.3, (n_stars, n_points, 2)).astype(np.float32),
+        rng.normal(0, 1, (n_stars, N_SHAPE)).astype(np.float32),
+    )
     ends, finished = [], [time.process_time()]
     fits = trainer(architecture)(
-        problems(), sequences, settings, lambda _: ends.append(time.process_time())
+        problems(architecture), inputs, settings, lambda _: ends.append(time.process_time())
     )
     finished += [time.process_time() for _ in fits]
     one_pass = float(np.median(np.diff(np.reshape(ends, (N_MEMBERS, PASSES)))))
@@ -87,10 +96,10 @@ def main() -> None:
     command_line = parser(__doc__)
     command_line.add_argument("--measure", action="store_true", help="measure in this process")
     command_line.add_argument(
-        "networks", nargs="*", choices=[*ARCHITECTURES, []], help="default: all of the registry"
+        "networks", nargs="*", choices=[*NETWORKS, []], help="default: all of the registry"
     )
     options = command_line.parse_args()
-    networks = options.networks or list(ARCHITECTURES)
+    networks = options.networks or NETWORKS
     if options.measure:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         print(json.dumps([measure(*case) for case in cases(networks)]))

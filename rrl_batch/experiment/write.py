@@ -129,11 +129,16 @@ def _pair_predictions(
 def _chosen(
     predictions: Mapping[str, pd.DataFrame], choices: Mapping[int, Choice]
 ) -> dict[str, pd.DataFrame]:
-    """Return for each fold what its chosen predictor predicts, plain and stretched."""
+    """Return for each fold what its chosen predictor predicts, plain and stretched.
+
+    The folds are those of repeat 0, which the choices were made in: in another repeat, a fold has
+    stars whose labels have had a say.
+    """
     plain, stretched = [], []
     for fold, choice in choices.items():
         rows = predictions[choice.candidate]
-        rows = rows[rows["fold"] == fold]
+        stars = rows.loc[(rows["repeat"] == 0) & (rows["fold"] == fold), "source_id"]
+        rows = rows[rows["source_id"].isin(stars)]
         plain.append(rows)
         stretched.append(rows.assign(predicted=choice.stretch(rows["predicted"])))
     return {
