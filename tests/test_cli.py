@@ -136,7 +136,7 @@ def test_a_damaged_catalogue_fails_verification(capsys, run, tmp_path):
     assert "has changed since it was written" in printed.out
 
 
-def test_the_whole_line_on_real_stars(shared_data, tmp_path):
+def test_the_whole_line_on_real_stars(client, shared_data, tmp_path):
     """The README's commands in a process of their own: 3,463 stars in, 3,463 rows out."""
 
     def rrl_batch(*words):
@@ -145,13 +145,14 @@ def test_the_whole_line_on_real_stars(shared_data, tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    one = ["--workers", "1"]  # several are what other tests have
+    # all but training on the cluster that runs already
+    cluster = ["--scheduler", client.scheduler.address]
     gaia, dekany = shared_data / "gaia_dr3", shared_data / "dekany2022"
     for photometry, stars, out in (
         (gaia / "epoch_photometry.parquet", gaia / "stars.parquet", "gaia"),
         (dekany / "photometry.parquet", dekany / "stars.parquet", "dekany"),
     ):
-        rrl_batch("ingest", "files", photometry, "--stars", stars, "--out", out, *one)
+        rrl_batch("ingest", "files", photometry, "--stars", stars, "--out", out, *cluster)
     settings = ["survey.path=dekany", f"labels.path={dekany / 'labels.parquet'}"]
     settings += ["labels.scale=dekany2022", "model.path=model"]
     # fewer, shorter fits than the job file's: this test is about the line, not its figures
@@ -160,7 +161,7 @@ def test_the_whole_line_on_real_stars(shared_data, tmp_path):
     job = Path(__file__).parents[1] / "jobs/real.toml"
     printed = rrl_batch("train", job, *(f"--set={s}" for s in settings))
     assert re.search(r"dashboard +http://127\.0\.0\.1:\d+/status", printed)
-    rrl_batch("predict", "--model", "model", "--survey", "gaia", "--out", "catalogue", *one)
+    rrl_batch("predict", "--model", "model", "--survey", "gaia", "--out", "catalogue", *cluster)
     assert "3,463 rows" in rrl_batch("verify", "catalogue")
     labels = gaia / "labels.parquet"
     rrl_batch("evaluate", "--catalogue", "catalogue", "--labels", labels,

@@ -187,6 +187,7 @@ def test_weights_on_a_full_disk_are_a_sentence_and_leave_nothing(small_disk):
 def test_members_that_jax_trains_serve_as_well(run, tmp_path, monkeypatch):
     pytest.importorskip("jax", reason="the extra jax is not installed")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")  # compiles faster
     survey, labels = open_survey(run.survey), read_labels(run.labels, "true")
     with connect(ClusterSection(workers=1, dashboard_address="127.0.0.1:0")) as client:
         card = flow.train(client, survey, labels, tmp_path / "model", run.job)
