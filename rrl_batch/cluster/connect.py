@@ -4,7 +4,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 BACKENDS = ("tensorflow", "jax")
 _CONNECT_TIMEOUT = "10 s"
@@ -100,19 +100,31 @@ def _local(cluster: ClusterSection) -> Iterator["Client"]:
     with (
         dask.config.set(settings),
         _quiet_about_ports(),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=cluster.threads_per_worker,
-            memory_limit=cluster.memory_per_worker,
-            dashboard_address=cluster.dashboard_address,
-            host="127.0.0.1",
-            env={"KERAS_BACKEND": keras_backend(), "TF_CPP_MIN_LOG_LEVEL": "3"},
-            # what fails comes back to the client, which says it in a sentence
-            silence_logs=logging.CRITICAL,
+        _closed_in_the_end(
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=cluster.threads_per_worker,
+                memory_limit=cluster.memory_per_worker,
+                dashboard_address=cluster.dashboard_address,
+                host="127.0.0.1",
+                env={"KERAS_BACKEND": keras_backend(), "TF_CPP_MIN_LOG_LEVEL": "3"},
+                # what fails comes back to the client, which says it in a sentence
+                silence_logs=logging.CRITICAL,
+            )
         ) as local,
         Client(local) as client,
     ):
         yield client
+
+
+@contextmanager
+def _closed_in_the_end(local: "LocalCluster") -> "Iterator[LocalCluster]":
+    """Close a cluster; that a worker takes long to leave, on a busy machine, is no failure."""
+    try:
+        yield local
+    finally:
+        with suppress(TimeoutError):
+            local.close()
 
 
 @contextmanager

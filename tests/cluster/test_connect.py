@@ -1,11 +1,18 @@
 import os
 import time
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from distributed import LocalCluster
 
 from rrl_batch.cluster import monitor
-from rrl_batch.cluster.connect import connect, training_backend, training_workers
+from rrl_batch.cluster.connect import (
+    _closed_in_the_end,
+    connect,
+    training_backend,
+    training_workers,
+)
 from rrl_batch.cluster.monitor import gather, report
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
@@ -157,3 +164,12 @@ def test_workers_that_die_of_a_task_are_a_sentence(client):
     with pytest.raises(RunError, match=r"predict: .* worker"):
         gather(client, futures, stage="predict", unit="stars", planned=[1])
     client.wait_for_workers(2, timeout=300)
+
+
+def test_workers_that_take_long_to_leave_are_no_failure():
+    cluster = SimpleNamespace(close=Mock(side_effect=TimeoutError))
+    with _closed_in_the_end(cluster) as ours:
+        assert ours is cluster
+    cluster.close.assert_called_once_with()
+    with pytest.raises(TimeoutError, match="of the work"), _closed_in_the_end(cluster):
+        raise TimeoutError("of the work")
