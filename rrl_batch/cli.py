@@ -161,7 +161,6 @@ def _ingest_files(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from rrl_batch import flow
     from rrl_batch.survey.read import open_survey
 
     job = _read_job(options, "survey", "labels")
@@ -170,9 +169,7 @@ def _run(options: argparse.Namespace) -> int:
     job.require("model", "catalogue", "evaluation")
     paths = job.paths()
     with _connect(job.cluster) as client:
-        if job.simulate:
-            simulated = job.simulate
-            flow.simulate(client, simulated.stars, simulated.seed, paths["survey"], paths["labels"])
+        _simulate_if_asked(client, job)
         _train_model(client, job)
         survey = open_survey(paths["survey"])
         _write_catalogue(client, survey, paths["model"], paths["catalogue"])
@@ -182,7 +179,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _experiment(job: "Job") -> int:
-    from rrl_batch import experiments, flow
+    from rrl_batch import experiments
     from rrl_batch.models.registry import check, check_dropout
     from rrl_batch.survey.read import open_survey
 
@@ -194,14 +191,22 @@ def _experiment(job: "Job") -> int:
             check_dropout(architecture, case.model.dropout)
     paths = job.paths()
     with _connect(job.cluster) as client:
-        if job.simulate:
-            simulated = job.simulate
-            flow.simulate(client, simulated.stars, simulated.seed, paths["survey"], paths["labels"])
+        _simulate_if_asked(client, job)
         survey = open_survey(paths["survey"])
         run = experiments.compare if job.experiment else experiments.search
         found = run(client, survey, _read_labels(job), paths[kind], job)
     print(f"{kind:<10} {found}")
     return 0
+
+
+def _simulate_if_asked(client: "Client", job: "Job") -> None:
+    from rrl_batch import flow
+
+    if job.simulate:
+        paths = job.paths()
+        flow.simulate(
+            client, job.simulate.stars, job.simulate.seed, paths["survey"], paths["labels"]
+        )
 
 
 def _train(options: argparse.Namespace) -> None:

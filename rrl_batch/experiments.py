@@ -30,6 +30,7 @@ from rrl_batch.stages.training import (
     fit_settings_of,
     ingredients,
     members_of,
+    preparation_of,
     priors_of,
     select_stars,
     selection_of,
@@ -133,6 +134,7 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
     ]
     fitted = dict(zip(cases, fit_members(client, work), strict=True))
     counts = count_stars(next(iter(sets.values())), len(labels))
+    reference = experiment.reference or next(iter(cases))
     write_experiment(
         out,
         labels,
@@ -142,7 +144,7 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
         experiment.blends,
         experiment.choose_from,
         title=experiment.title,
-        reference=experiment.reference or next(iter(cases)),
+        reference=reference,
         rival=job.labels.rival,
         synthetic=survey.synthetic,
         scale=str(labels["scale"].iloc[0]),
@@ -150,7 +152,8 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
         repeats=training.repeats,
         provenance={**made_from, "survey_path": str(survey.path), "stars": counts},
     )
-    _draw_method(client, survey, out, cases.get(experiment.reference or "", job), priors)
+    # a blend has no curves of its own: those of the job stand for it
+    _draw_method(client, survey, out, cases.get(reference, job), priors)
     return write_report(out)
 
 
@@ -251,12 +254,10 @@ def _draw_method(
         points = reference.preprocess.points
         network = fresh(architecture, points, fit_settings_of(reference), seed=0)
         save(network_diagram(network, survey.synthetic), out / "network.png", survey.synthetic)
-    largest = max(survey.partitions, key=lambda piece: piece.rows)
-    population = reference.preprocess.smoothing == "population"
-    preprocess = reference.preprocess.model_dump() | {"priors": priors if population else None}
     example = client.submit(
-        tasks.example_curves, largest, preprocess, reference.training.modes, _EXAMPLES, pure=False
-    )
+        tasks.example_curves, survey.largest, preparation_of(reference, priors),
+        reference.training.modes, _EXAMPLES, pure=False,
+    )  # fmt: skip
     drawn: list[Any] = gather(client, [example], stage="draw", unit="figures", planned=[1])
     stars, epochs, curves = drawn[0]
     figure = light_curves(stars, epochs, curves, survey.synthetic)
@@ -276,13 +277,9 @@ def _stars_of_cases(
     sets: dict[Path, list[Receipt]] = {}
     for case in cases:
         root = _stars_of(out, case)
-        if root in sets:
-            continue
-        sets[root] = select_stars(
-            client, survey, labels, root, case,
-            priors if case.preprocess.smoothing == "population" else None,
-            fingerprint(mark, root.name),
-        )  # fmt: skip
+        if root not in sets:
+            its_mark = fingerprint(mark, root.name)
+            sets[root] = select_stars(client, survey, labels, root, case, priors, its_mark)
     return sets
 
 

@@ -4,7 +4,6 @@ Every option is a field below, with its default, unit and meaning. A job file is
 sections; ``--set section.key=value`` on the command line overrides it.
 """
 
-import difflib
 import tomllib
 from collections.abc import Sequence
 from itertools import chain, product
@@ -20,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from rrl_batch.errors import UserError
+from rrl_batch.errors import UserError, hint
 
 
 class Section(BaseModel):
@@ -385,7 +384,7 @@ class Job(Section):
             for name in names:
                 if name not in among:
                     raise UserError(
-                        f"[experiment] names '{name}', which is no case; {near(name, among)}"
+                        f"[experiment] names '{name}', which is no case; {hint(name, among)}"
                     )
         return cases
 
@@ -417,12 +416,6 @@ class Job(Section):
 
 _COMMON = ("model.path", "training.folds", "training.repeats", "training.modes", "training.seed")
 """Options that are the same for all cases: these share their stars and folds."""
-
-
-def near(name: str, known: Sequence[str]) -> str:
-    """Say what may have been meant by a name that is not known."""
-    match = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{match[0]}'?" if match else f"there are: {', '.join(known)}."
 
 
 def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
@@ -504,7 +497,7 @@ def _sentence(error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         known = _known_names(location[:-1])
         kind = "key" if len(location) > 1 else "section"
-        return f"unknown {kind} '{name}'; {near(location[-1], known)}"
+        return f"unknown {kind} '{name}'; {hint(location[-1], known)}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
     return f"'{name}' = {fault['input']!r} is not valid: {message}."
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.metrics import root_mean_squared_error
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +101,7 @@ def choose(
             for name, cases in candidates.items()
         }
         rmse = {
-            name: float(np.sqrt(np.mean((values - label) ** 2)))
+            name: float(root_mean_squared_error(label, values))
             for name, values in predicted.items()
             if np.isfinite(values).all()
         }

@@ -1,6 +1,5 @@
 """The kinds of predictor by name: adding a network is a file with its layers and an entry here."""
 
-import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rrl_batch.errors import UserError
+from rrl_batch.errors import UserError, hint
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.sequences import PADDING
 from rrl_batch.lightcurve.shape import N_SHAPE
@@ -234,9 +233,8 @@ def arrays_for(
 def check(architecture: str) -> None:
     """Raise UserError, with the nearest name, if there is no such architecture."""
     if architecture not in ARCHITECTURES:
-        near = difflib.get_close_matches(architecture, ARCHITECTURES, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(ARCHITECTURES)}."
-        raise UserError(f"There is no architecture '{architecture}'; {hint}")
+        known = hint(architecture, ARCHITECTURES)
+        raise UserError(f"There is no architecture '{architecture}'; {known}")
 
 
 def check_model(architecture: str) -> None:

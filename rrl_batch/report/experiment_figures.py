@@ -88,23 +88,23 @@ def bias_chart(bias: pd.DataFrame, marked: Mapping[str, str], synthetic: bool) -
     synthetic : bool
         Whether the stars are simulated.
     """
-    figure = new_figure((8, 5), synthetic)
-    axes = figure.subplots()
+    error = bias["bias_error"].fillna(0)
+    table = pd.DataFrame(
+        {
+            "case": bias["case"],
+            "tick": [
+                f"{_bin(low, high)}\n{n:,} stars"
+                for low, high, n in zip(bias["feh_min"], bias["feh_max"], bias["n"], strict=True)
+            ],
+            "value": bias["bias"],
+            "low": bias["bias"] - error,
+            "high": bias["bias"] + error,
+        }
+    )
+    figure = _chart_of_groups(table, marked, synthetic)
+    (axes,) = figure.axes
     axes.axhline(0, color="black", linewidth=1)
-    ticks = []
-    for i, (name, style) in enumerate(styles := _styles(marked).items()):
-        rows = bias[bias["case"] == name].reset_index(drop=True)
-        error = rows["bias_error"].fillna(0)
-        x = rows.index.to_numpy() + _dodge(i, len(styles))
-        _interval(axes, x, rows["bias"], rows["bias"] - error, rows["bias"] + error, style,
-                  vertical=True, label=_label(name, marked))  # fmt: skip
-        ticks = [
-            f"{_bin(low, high)}\n{n:,} stars"
-            for low, high, n in zip(rows["feh_min"], rows["feh_max"], rows["n"], strict=True)
-        ]
-    axes.set_xticks(np.arange(len(ticks)), ticks)
     axes.set(xlabel="[Fe/H] of the labels (dex)", ylabel="Mean of predicted − label (dex)")
-    _legend(figure)
     return figure
 
 
@@ -120,17 +120,26 @@ def noise_chart(noise: pd.DataFrame, marked: Mapping[str, str], synthetic: bool)
     synthetic : bool
         Whether the stars are simulated.
     """
+    ticks = [f"{row.noise_min:.4f}–\n{row.noise_max:.4f}" for row in noise.itertuples()]
+    figure = _chart_of_groups(
+        noise.rename(columns={"rmse": "value"}).assign(tick=ticks), marked, synthetic
+    )
+    figure.axes[0].set(xlabel="Photometric noise of an epoch (mag), quintiles", ylabel="RMSE (dex)")
+    return figure
+
+
+def _chart_of_groups(table: pd.DataFrame, marked: Mapping[str, str], synthetic: bool) -> "Figure":
+    """Draw `value` from `low` to `high` of marked cases side by side, a `tick` for each group."""
     figure = new_figure((8, 5), synthetic)
     axes = figure.subplots()
-    ticks = []
+    ticks: list[str] = []
     for i, (name, style) in enumerate(styles := _styles(marked).items()):
-        rows = noise[noise["case"] == name].reset_index(drop=True)
+        rows = table[table["case"] == name].reset_index(drop=True)
         x = rows.index.to_numpy() + _dodge(i, len(styles))
-        _interval(axes, x, rows["rmse"], rows["low"], rows["high"], style, vertical=True,
+        _interval(axes, x, rows["value"], rows["low"], rows["high"], style, vertical=True,
                   label=_label(name, marked))  # fmt: skip
-        ticks = [f"{row.noise_min:.4f}–\n{row.noise_max:.4f}" for row in rows.itertuples()]
+        ticks = list(rows["tick"])
     axes.set_xticks(np.arange(len(ticks)), ticks)
-    axes.set(xlabel="Photometric noise of an epoch (mag), quintiles", ylabel="RMSE (dex)")
     _legend(figure)
     return figure
 

@@ -76,6 +76,12 @@ def priors_of(client: "Client", survey: Survey, job: Job) -> Priors:
     return fit_population(client, survey, job.training.modes)
 
 
+def preparation_of(job: Job, priors: Priors) -> dict[str, Any]:
+    """Return the arguments of `prepare` for a job; it takes the priors if it smooths by them."""
+    population = job.preprocess.smoothing == "population"
+    return job.preprocess.model_dump() | {"priors": priors if population else None}
+
+
 def select_stars(
     client: "Client",
     survey: Survey,
@@ -100,7 +106,7 @@ def select_stars(
     job : Job
         How curves are prepared, and stars selected.
     priors : dict of str to PopulationPrior, or None
-        As `priors_of` gives them.
+        As `priors_of` gives them; used if the job smooths by them.
     mark : str
         Fingerprint of everything that the training set is made from.
 
@@ -109,7 +115,7 @@ def select_stars(
     list of Receipt
         The shards, one a partition of the survey.
     """
-    preprocess = job.preprocess.model_dump() | {"priors": priors}
+    preprocess = preparation_of(job, priors)
     check_alignment(client, survey, root.parent, preprocess)
     store_labels(root, labels)
     compile_once(client, prepare, LightCurveBatch.empty(), **preprocess)
@@ -125,8 +131,7 @@ def check_alignment(
 ) -> None:
     """Check that the model's curves and the survey's have their phase 0 at the same place."""
     if preprocess["alignment"] == "maximum":
-        largest = max(survey.partitions, key=lambda piece: piece.rows)
-        call_once(client, check_epochs, largest, survey.path, model)
+        call_once(client, check_epochs, survey.largest, survey.path, model)
 
 
 def fit_members(

@@ -136,6 +136,11 @@ class Survey:
         return sum(piece.rows for piece in self.partitions)
 
     @property
+    def largest(self) -> SurveyPartition:
+        """The partition with the most stars."""
+        return max(self.partitions, key=lambda piece: piece.rows)
+
+    @property
     def fingerprint(self) -> str:
         """Fingerprint of the content of every partition."""
         return fingerprint_of([piece.fingerprint for piece in self.partitions])
