@@ -27,6 +27,7 @@ KINDS = ("ridge", "gru")
 def job(run):
     training = run.job.training.model_dump() | {
         "repeats": 2, "epochs": 2, "schedule": "onecycle", "stop_fraction": 0.0, "patience": 1,
+        "weight_noise": 50.0,
     }  # fmt: skip
     model = {"architecture": list(KINDS), "static": "period"}
     return make_job({"preprocess": {"points": 8}, "model": model, "training": training}, "test")
