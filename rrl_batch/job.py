@@ -254,6 +254,11 @@ class ClusterSection(Section):
         "local", description="local: processes on this machine; address: a running scheduler"
     )
     address: str | None = Field(None, description="the scheduler's address, for kind 'address'")
+    tls: Path | None = Field(
+        None,
+        description="folder with your certificate (ca.crt, tls.crt, tls.key) for a cluster that "
+        "encrypts; that of RRL_BATCH_TLS, or of Dask's configuration, if not given",
+    )
     workers: int | None = Field(
         None, ge=1, description="processes of a local cluster; one a core if not given"
     )

@@ -50,12 +50,17 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
 def _running(cluster: ClusterSection) -> Iterator["Client"]:
     from distributed import Client
 
+    from rrl_batch.cluster.handshake import reach
+    from rrl_batch.cluster.security import make_security
+
     if not cluster.address:
         raise UserError("The job's cluster is of kind 'address' but names no cluster.address.")
+    security = make_security(cluster.tls)
+    address = reach(cluster.address, security)
     try:
-        client = Client(cluster.address, timeout=_CONNECT_TIMEOUT)
+        client = Client(address, security=security, timeout=_CONNECT_TIMEOUT)
     except (OSError, ValueError) as error:
-        raise RunError(f"No scheduler answers at {cluster.address}: {error}.") from None
+        raise RunError(f"No scheduler answers at {address}: {error}.") from None
     with client:
         _check_threads(client)
         yield client
