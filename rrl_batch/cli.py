@@ -256,7 +256,7 @@ def _read_job(options: argparse.Namespace, *needed: str) -> "Job":
         settings += ["cluster.kind=address", f"cluster.address={options.scheduler}"]
     job = read_job(options.job, settings)
     job.require(*needed)
-    for architecture in job.model.architecture:
+    for architecture in job.model.kinds:
         check_model(architecture)
     return job
 

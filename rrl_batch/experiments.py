@@ -129,7 +129,7 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
     plans = {name: _plan_of(out, case, sets) for name, case in cases.items()}
     nested = job.nested_cases()
     work = [
-        (members_of(case, n_folds, pairs=name in nested), plans[name])
+        (members_of(case, case.model.architecture[0], n_folds, pairs=name in nested), plans[name])
         for name, case in cases.items()
     ]
     fitted = dict(zip(cases, fit_members(client, work), strict=True))
@@ -252,7 +252,7 @@ def _draw_method(
     architecture = reference.model.architecture[0]
     if ARCHITECTURES[architecture].is_network:
         points = reference.preprocess.points
-        network = fresh(architecture, points, fit_settings_of(reference), seed=0)
+        network = fresh(architecture, points, fit_settings_of(reference, architecture), seed=0)
         save(network_diagram(network, survey.synthetic), out / "network.png", survey.synthetic)
     example = client.submit(
         tasks.example_curves, survey.largest, preparation_of(reference, priors),
@@ -291,7 +291,8 @@ def _stars_of(out: Path, case: Job) -> Path:
 
 def _plan_of(out: Path, case: Job, sets: dict[Path, list[Receipt]]) -> Plan:
     """Return the plan of a case, whose files are in a folder of its own, whatever its name."""
-    root, settings = _stars_of(out, case), fit_settings_of(case)
+    root = _stars_of(out, case)
+    settings = fit_settings_of(case, case.model.architecture[0])
     mark = fingerprint(
         [receipt.fingerprint for receipt in sets[root]],
         checksum(root / FOLDS_FILE),

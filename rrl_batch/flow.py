@@ -6,6 +6,7 @@ Dask, and ends in a file that is committed, so that a run that was stopped goes 
 """
 
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,10 +120,15 @@ def train(
     n_folds = assign_training_folds(
         {root: receipts}, labels, training.folds, training.repeats, training.seed
     )
-    plan = Plan(
-        root.resolve(), receipts, fit_settings_of(job), root.resolve(), mark, model.resolve()
-    )
-    (members,) = fit_members(client, [(members_of(job, n_folds), plan)])
+    shards = root.resolve()
+    work = [
+        (
+            members_of(job, kind, n_folds),
+            Plan(shards, receipts, fit_settings_of(job, kind), shards, mark, model.resolve()),
+        )
+        for kind in job.model.kinds
+    ]
+    members = list(chain.from_iterable(fit_members(client, work)))
     return finish_model(
         model,
         root,

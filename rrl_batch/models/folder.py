@@ -111,6 +111,8 @@ class ModelCard(_Strict):
     ----------
     architecture : tuple of str
         Names in the registry: the kinds of predictor that the model combines.
+    beside : tuple of str
+        Kinds that have members too, but no part in the model's metallicity.
     static : {"none", "period", "shape"}
         Which shape parameters networks get beside the curve.
     dropout : float or None
@@ -144,6 +146,7 @@ class ModelCard(_Strict):
     """
 
     architecture: tuple[str, ...] = Field(min_length=1)
+    beside: tuple[str, ...]
     static: Static
     dropout: float | None
     preprocess: Preprocess
@@ -159,6 +162,11 @@ class ModelCard(_Strict):
     training: dict[str, Any]
     out_of_fold: str
     made_from: dict[str, Any]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All kinds of predictor that have members."""
+        return tuple(dict.fromkeys((*self.architecture, *self.beside)))
 
     def write(self, folder: Path) -> None:
         """Write `model.json`: from here on the model is complete."""
@@ -260,7 +268,7 @@ def held_out_folds(folder: Path, card: ModelCard) -> pd.DataFrame:
     folds = stars.set_index("source_id").filter(regex=r"^fold_\d+$")
     folds.columns = folds.columns.str.removeprefix("fold_").astype(int)
     wanted = {(repeat, fold) for repeat in folds for fold in folds[repeat].unique()}
-    for name in card.architecture:
+    for name in card.kinds:
         there = [(member.repeat, member.fold) for member in members_of(card, name)]
         if not wanted <= set(there) or len(there) != len(set(there)):
             raise UserError(
