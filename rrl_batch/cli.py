@@ -216,11 +216,11 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from rrl_batch.models.folder import ModelCard
+    from rrl_batch.models.folder import read_whole
     from rrl_batch.survey.read import open_survey
 
     # mistakes in what is given come out before a cluster starts
-    survey, _ = open_survey(options.survey), ModelCard.read(options.model)
+    survey, _ = open_survey(options.survey), read_whole(options.model)
     with _cluster(options) as client:
         _write_catalogue(client, survey, options.model, options.out)
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from rrl_batch import tasks
 from rrl_batch.cluster.monitor import gather
-from rrl_batch.errors import RunError, UserError
+from rrl_batch.errors import RunError
 from rrl_batch.experiment.folder import ABOUT_FILE
 from rrl_batch.experiment.write import FITS, write_experiment
 from rrl_batch.job import ExperimentSection, Job, SearchSection
@@ -40,6 +40,7 @@ from rrl_batch.storage.manifest import Receipt, claim
 from rrl_batch.survey.read import Survey
 from rrl_batch.training.finish import held_out_rmse
 from rrl_batch.training.fit import FOLDS_FILE
+from rrl_batch.training.folds import require_pairs
 from rrl_batch.training.network import fresh
 from rrl_batch.training.problem import MemberId, Plan
 from rrl_batch.training.search import Search
@@ -125,7 +126,7 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
     sets = _stars_of_cases(client, survey, labels, out, cases.values(), priors, mark)
     n_folds = assign_training_folds(sets, labels, training.folds, training.repeats, training.seed)
     if experiment.choose_from:
-        _require_pairs(n_folds)
+        require_pairs(n_folds)
     plans = {name: _plan_of(out, case, sets) for name, case in cases.items()}
     nested = job.nested_cases()
     work = [
@@ -199,7 +200,7 @@ def search(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, jo
     priors = _priors_of_cases(client, survey, [job, *points])
     sets = _stars_of_cases(client, survey, labels, out, [job, *points], priors, mark)
     n_folds = assign_training_folds(sets, labels, training.folds, 1, training.seed)
-    _require_pairs(n_folds)
+    require_pairs(n_folds)
     feh = labels.set_index("source_id")["feh"]
     study = Search(
         out / TRIALS_FILE, section.space, section.method, section.trials, section.prune,
@@ -228,15 +229,6 @@ def search(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, jo
     result = Found(best.settings, float(np.mean(best.rmse)), found, own, len(study.trials))
     write_json(out / FOUND_FILE, asdict(result) | {"made_from": made_from})
     return result
-
-
-def _require_pairs(n_folds: int) -> None:
-    """Refuse folds of which none is left to learn from when two are held out."""
-    if n_folds < 3:
-        raise UserError(
-            f"To choose within the training folds takes three folds or more, not {n_folds}; set "
-            f"training.folds higher."
-        )
 
 
 def _priors_of_cases(client: "Client", survey: Survey, cases: Iterable[Job]) -> Priors:

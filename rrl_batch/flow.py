@@ -19,7 +19,7 @@ from rrl_batch.catalogue import write as catalogue
 from rrl_batch.cluster.worker import compile_once
 from rrl_batch.job import Job
 from rrl_batch.lightcurve.batch import LightCurveBatch
-from rrl_batch.models.folder import CARD, ModelCard, preparation, write_priors
+from rrl_batch.models.folder import CARD, ModelCard, preparation, read_whole, write_priors
 from rrl_batch.sources.files import StagedLightCurves, stage_transits
 from rrl_batch.sources.synthetic import simulate_stars
 from rrl_batch.sources.synthetic.labels import MEASURED, make_labels
@@ -147,7 +147,7 @@ def train(
 
 def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifest:
     """Write the catalogue: a row for every star of a survey, by the ensemble of a model."""
-    card = ModelCard.read(model)
+    card = read_whole(model)
     mark = checksum(model / CARD)
     made_from = {"survey": survey.fingerprint, "model": mark, "code_version": __version__}
     if claim(out, "catalogue", made_from) and is_whole(out):

@@ -435,6 +435,8 @@ class Job(Section):
                     raise UserError(
                         f"[experiment] names '{name}', which is no case; {hint(name, among)}"
                     )
+        if experiment.choose_from:
+            self._require_pairs()
         return cases
 
     def search_points(self) -> list["Job"]:
@@ -457,7 +459,15 @@ class Job(Section):
                 "A search is for the settings of one architecture, and model.architecture and "
                 "model.beside have several; search for each in turn."
             )
+        self._require_pairs()
         return points
+
+    def _require_pairs(self) -> None:
+        """Refuse too few folds to choose within; those that labels come with are not known yet."""
+        if self.labels.fold is None:
+            from rrl_batch.training.folds import require_pairs
+
+            require_pairs(self.training.folds)
 
     def nested_cases(self) -> set[str]:
         """Return the cases that predictors to choose from are made of."""

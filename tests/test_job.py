@@ -251,6 +251,23 @@ def test_a_faulty_experiment_is_refused_in_one_sentence(section, sentence):
     assert "\n" not in str(refusal.value)
 
 
+def test_too_few_folds_to_choose_within_are_refused_where_they_are_known():
+    cases = {name: {"model.architecture": name} for name in ("gp", "ridge")}
+    search = {"space": {"training.learning_rate": [0.01]}}
+    content = {
+        "training": {"folds": 2},
+        "experiment": {"cases": cases, "choose_from": list(cases)},
+        "search": search,
+    }
+    job = make_job(content, "job.toml")
+    for read in (job.cases, job.search_points):
+        with pytest.raises(UserError, match=r"three folds or more, not 2; set training\.folds"):
+            read()
+    given = make_job(content | {"labels": {"fold": "fold"}}, "job.toml")
+    assert list(given.cases()) == ["gp", "ridge"]
+    assert len(given.search_points()) == 1
+
+
 def test_the_points_of_a_search_are_all_combinations_of_its_space():
     space = {"training.learning_rate": [0.01, 0.02], "model.dropout": [0.0, 0.1, 0.2]}
     points = make_job({"search": {"space": space}}, "job.toml").search_points()

@@ -190,6 +190,22 @@ class ModelCard(_Strict):
             raise UserError(f"{path} is not the card of a model ({_first_line(error)}).") from None
 
 
+def read_whole(folder: Path) -> ModelCard:
+    """Read the card of a model, and all the files that it names but the weights' contents.
+
+    Raises
+    ------
+    UserError
+        If there is no model, its card is damaged, or a file is missing or another one.
+    """
+    card = ModelCard.read(folder)
+    preparation(folder, card)
+    held_out_folds(folder, card)
+    for member in card.members:
+        weights_path(folder, member)
+    return card
+
+
 def save_weights(network: "keras.Model", path: Path) -> str:
     """Write a network's weights atomically and return the file's checksum."""
     # HDF5 does not tell of a full disk in a way to build upon: the file's bytes are written here

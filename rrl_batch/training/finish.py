@@ -130,7 +130,13 @@ def _refuse_failures(members: Sequence[FittedMember]) -> None:
 
 
 def held_out_predictions(folder: Path, members: Iterable[MemberId]) -> pd.DataFrame:
-    """Return what members predict for the stars that they have not seen.
+    """Return what members predict for the stars that they have not seen; see `all_predictions`."""
+    table = all_predictions(folder, members)
+    return table[table["part"] == "held_out"].drop(columns="part").reset_index(drop=True)
+
+
+def all_predictions(folder: Path, members: Iterable[MemberId]) -> pd.DataFrame:
+    """Return what members predict for all stars.
 
     Parameters
     ----------
@@ -142,13 +148,15 @@ def held_out_predictions(folder: Path, members: Iterable[MemberId]) -> pd.DataFr
     Returns
     -------
     pandas.DataFrame
-        Columns `architecture`, `repeat`, `source_id`, `fold` and `predicted` (dex).
+        Columns `architecture`, `repeat`, `source_id`, `fold`, `predicted` (dex) and `part`, which
+        is what the star was to the member: held_out, training, stopping or unused.
     """
-    tables = []
-    for member in members:
-        table = pd.read_parquet(folder / predictions_file(member))
-        table = table[table["part"] == "held_out"].drop(columns="part")
-        tables.append(table.assign(architecture=member.architecture, repeat=member.repeat))
+    tables = (
+        pd.read_parquet(folder / predictions_file(member)).assign(
+            architecture=member.architecture, repeat=member.repeat
+        )
+        for member in members
+    )
     return pd.concat(tables, ignore_index=True)
 
 
