@@ -88,7 +88,7 @@ class PreprocessSection(Section):
 
 
 class ModelSection(Section):
-    """The ensemble of networks."""
+    """The ensemble: which kinds of predictor, and what they see."""
 
     path: Path | None = Field(None, description="folder of the model")
     architecture: tuple[str, ...] = Field(
