@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from itertools import chain, product
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,9 @@ from pydantic import (
 )
 
 from rrl_batch.errors import UserError, hint
+
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]
+"""What an option is given, one after the other."""
 
 
 class Section(BaseModel):
@@ -236,13 +239,13 @@ class ExperimentSection(Section):
     reference: str | None = Field(
         None, description="case that all others are compared with; the first if not given"
     )
-    grid: dict[str, tuple[Any, ...]] = Field(
+    grid: dict[str, Values] = Field(
         {}, description='options and values, as "section.key" = [...]: a case each combination'
     )
     cases: dict[str, dict[str, Any]] = Field(
         {}, description='further cases by name, each as {"section.key" = value, ...}'
     )
-    blends: dict[str, tuple[str, ...]] = Field(
+    blends: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {}, description="further predictors by name: the means of what some cases predict"
     )
     choose_from: tuple[str, ...] = Field(
@@ -252,12 +255,21 @@ class ExperimentSection(Section):
     )
 
     def settings(self) -> dict[str, dict[str, Any]]:
-        """Return what each case has otherwise than the job, by its name."""
+        """Return what each case has otherwise than the job, by its name.
+
+        Raises
+        ------
+        UserError
+            If a case of the grid and another have the same name.
+        """
         combinations = product(*self.grid.values()) if self.grid else ()
-        return {
+        settings = {
             ", ".join(map(str, values)): dict(zip(self.grid, values, strict=True))
             for values in combinations
-        } | self.cases
+        }
+        for name in settings.keys() & self.cases:
+            raise UserError(f"[experiment] has a case '{name}' in its grid, too; rename one.")
+        return settings | self.cases
 
 
 class SearchSection(Section):
@@ -276,7 +288,7 @@ class SearchSection(Section):
         "(successive halving)",
     )
     seed: int = Field(0, ge=0, description="seed of the sampler")
-    space: dict[str, tuple[Any, ...]] = Field(
+    space: dict[str, Values] = Field(
         {}, description='options and the values to try, as "section.key" = [...]'
     )
 
@@ -527,6 +539,8 @@ class Job(Section):
         UserError
             If there is none, or a name or option is not valid.
         """
+        from rrl_batch.experiment.folder import CHOSEN, STRETCHED
+
         experiment = self.experiment or ExperimentSection()
         settings = experiment.settings()
         if not settings:
@@ -545,6 +559,12 @@ class Job(Section):
             if name in cases:
                 raise UserError(f"[experiment] has a case and a blend '{name}'; rename one.")
         known = [*cases, *experiment.blends]
+        for name in (self.labels.rival, CHOSEN, STRETCHED):
+            if name in known:
+                raise UserError(
+                    f"[experiment] has a case or blend '{name}', which is the name of something "
+                    f"else in its tables; rename it."
+                )
         blended = list(chain.from_iterable(experiment.blends.values()))
         chosen = [*filter(None, [experiment.reference]), *experiment.choose_from]
         for names, among in ((blended, list(cases)), (chosen, known)):

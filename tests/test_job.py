@@ -62,6 +62,12 @@ def test_settings_take_precedence_and_have_the_types_of_toml(tmp_path):
         ("[training]\nweights = 'lds'\n", "'training.weights' = 'lds' is not valid"),
         ("[experiment]\ncase = 1\n", "unknown key 'experiment.case'; did you mean 'cases'?"),
         ("[search]\nmethod = 'random'\n", "'search.method' = 'random' is not valid"),
+        (
+            "[search.space]\n'model.dropout' = []\n",
+            "'search.space.model.dropout' = [] is not valid",
+        ),
+        ("[experiment.grid]\n'model.dropout' = []\n", "= [] is not valid: tuple should have at"),
+        ("[experiment.blends]\nboth = []\n", "'experiment.blends.both' = [] is not valid"),
         ("[training]\nfolds = 1\n", "'training.folds' = 1 is not valid"),
         ("[training]\nfolds = 'x'\n", "'training.folds' = 'x' is not valid"),
         ("[training]\nmodes = ['RRx']\n", "'training.modes' = 'RRx' is not valid"),
@@ -159,8 +165,8 @@ def test_kinds_are_those_of_the_mean_and_those_beside_it(tmp_path):
 
 def experiment(**section):
     """Return a job that compares predictors."""
-    training = {"epochs": 7, "folds": 4}
-    return make_job({"training": training, "experiment": section}, "job.toml")
+    content = {"training": {"epochs": 7, "folds": 4}, "labels": {"rival": "published"}}
+    return make_job(content | {"experiment": section}, "job.toml")
 
 
 def test_cases_are_all_combinations_of_a_grid_and_those_with_a_name():
@@ -246,6 +252,18 @@ def test_cases_to_choose_from_are_those_that_blends_are_made_of():
         (
             {"cases": {"a": {}}, "choose_from": ["none"]},
             "[experiment] names 'none', which is no case; there are: a.",
+        ),
+        (
+            {"cases": {"0.5": {}}, "grid": {"training.fraction": [0.5]}},
+            "[experiment] has a case '0.5' in its grid, too; rename one.",
+        ),
+        (
+            {"cases": {"published": {}}},
+            "has a case or blend 'published', which is the name of some",
+        ),
+        (
+            {"cases": {"a": {}}, "blends": {"chosen within the training folds": ["a"]}},
+            "has a case or blend 'chosen within the training folds', which is the name of something",
         ),
         (
             {"cases": {"a": {}, "b": {}}, "blends": {"a": ["a", "b"]}},
