@@ -263,7 +263,7 @@ def test_cases_to_choose_from_are_those_that_blends_are_made_of():
         ),
         (
             {"cases": {"a": {}}, "blends": {"chosen within the training folds": ["a"]}},
-            "has a case or blend 'chosen within the training folds', which is the name of something",
+            "has a case or blend 'chosen within the training folds', which is the name of",
         ),
         (
             {"cases": {"a": {}, "b": {}}, "blends": {"a": ["a", "b"]}},
