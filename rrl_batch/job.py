@@ -559,10 +559,10 @@ class Job(Section):
             if name in cases:
                 raise UserError(f"[experiment] has a case and a blend '{name}'; rename one.")
         known = [*cases, *experiment.blends]
-        for name in (self.labels.rival, CHOSEN, STRETCHED):
-            if name in known:
+        for taken in (self.labels.rival, CHOSEN, STRETCHED):
+            if taken in known:
                 raise UserError(
-                    f"[experiment] has a case or blend '{name}', which is the name of something "
+                    f"[experiment] has a case or blend '{taken}', which is the name of something "
                     f"else in its tables; rename it."
                 )
         blended = list(chain.from_iterable(experiment.blends.values()))
