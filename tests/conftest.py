@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import fcntl
+import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,14 +59,26 @@ def client() -> "Iterator[Client]":
         yield client
 
 
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the certificates of a cluster on 127.0.0.1."""
+    script = runpy.run_path(str(Path(__file__).parents[1] / "deploy/tls/certificates.py"))
+    root = tmp_path_factory.mktemp("tls")
+    for arguments in (["authority"], ["scheduler", "127.0.0.1"], ["worker"], ["client"]):
+        command, *names = arguments
+        assert script["main"]([command, str(root), *names]) == 0
+    return root
+
+
 @dataclass(frozen=True)
 class Run:
-    """What a small run on simulated stars has left behind."""
+    """What a small run on simulated stars has left behind, and the folder of its events."""
 
     survey: Path
     labels: Path
     model: Path
     catalogue: Path
+    events: Path
     job: "Job"
 
 
@@ -84,6 +97,7 @@ def run(
     training = {"min_epochs": 12, "max_phi31_error": 1.0, "folds": 2, "epochs": 3}
     run = Run(
         root / "survey", root / "labels.parquet", root / "model", root / "catalogue",
+        root / "events",
         make_job({"preprocess": {"points": 16}, "training": training}, "test"),
     )  # fmt: skip
     with (shared / "run.lock").open("w") as lock:
@@ -96,10 +110,12 @@ def run(
 def _make(run: Run, client: "Client") -> None:
     """Simulate a survey, train a model of two members, and predict a catalogue."""
     from rrl_batch import flow
+    from rrl_batch.cluster.recorder import recording
     from rrl_batch.sources.tables import read_labels
     from rrl_batch.survey.read import open_survey
 
-    flow.simulate(client, 300, 7, run.survey, run.labels)
-    survey = open_survey(run.survey)
-    flow.train(client, survey, read_labels(run.labels, "true"), run.model, run.job)
-    flow.predict(client, survey, run.model, run.catalogue)
+    with recording(client, "run", run.events, title="A small sky"):
+        flow.simulate(client, 300, 7, run.survey, run.labels)
+        survey = open_survey(run.survey)
+        flow.train(client, survey, read_labels(run.labels, "true"), run.model, run.job)
+        flow.predict(client, survey, run.model, run.catalogue)
