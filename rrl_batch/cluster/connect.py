@@ -8,7 +8,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rrl_batch.cluster.environment import keras_backend, settings
+from rrl_batch.cluster.handshake import reach
 from rrl_batch.cluster.kinds import start
+from rrl_batch.cluster.security import make_security
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
 
