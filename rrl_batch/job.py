@@ -257,11 +257,6 @@ class ClusterSection(Section):
         "cuda: a process on each GPU of this machine",
     )
     address: str | None = Field(None, description="the scheduler's address")
-    tls: Path | None = Field(
-        None,
-        description="folder with your certificate (ca.crt, tls.crt, tls.key), for a cluster that "
-        "encrypts; that of RRL_BATCH_TLS, or of Dask's configuration, if not given",
-    )
     hosts: tuple[str, ...] = Field(
         (),
         description="hosts by name, as in ~/.ssh/config; the scheduler runs on the first, workers "
@@ -288,6 +283,11 @@ class ClusterSection(Section):
     )
     namespace: str | None = Field(
         None, description="namespace of Kubernetes; that of the current context if not given"
+    )
+    tls: Path | None = Field(
+        None,
+        description="folder with your certificate (ca.crt, tls.crt, tls.key) for a cluster that "
+        "encrypts; that of RRL_BATCH_TLS, or of Dask's configuration, if not given",
     )
     workers: int | None = Field(
         None,

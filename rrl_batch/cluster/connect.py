@@ -66,8 +66,6 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
 @contextmanager
 def _scheduler(cluster: ClusterSection) -> "Iterator[Cluster | str]":
     """Yield what a client connects to: an address, or a cluster that is started."""
-    from rrl_batch.cluster.handshake import reach
-
     if cluster.address:
         yield reach(cluster.address, security_of(cluster))
     else:
@@ -93,8 +91,6 @@ def client_arguments(cluster: ClusterSection) -> dict[str, Any]:
 def security_of(cluster: ClusterSection) -> "Security":
     """Return the certificates of all that takes part in a cluster; none where all is local."""
     from distributed import Security
-
-    from rrl_batch.cluster.security import make_security
 
     if cluster.kind in ("local", "cuda"):
         return Security(require_encryption=False)
