@@ -168,7 +168,7 @@ def test_a_gru_beside_the_others_has_its_own_metallicity_and_no_part_in_theirs(
 def test_members_that_diverge_are_named_and_another_rate_mends_it(client, run, job, tmp_path):
     survey, labels = open_survey(run.survey), read_labels(run.labels, "true")
     changed = {"model.architecture": ["mlp"], "training.learning_rate": 1e30}
-    wild = job.with_settings(changed | {"training.epochs": 1}, "test")
+    wild = job.with_settings(changed | {"training.of.mlp.epochs": 1}, "test")
     with pytest.raises(RunError, match=r"4 of 4 members could not be fitted \(mlp of fold 0, mlp"):
         flow.train(client, survey, labels, tmp_path / "model", wild)
     tame = wild.with_settings({"training.learning_rate": 0.01}, "test")
