@@ -74,8 +74,10 @@ def _scheduler(cluster: ClusterSection) -> "Iterator[Cluster | str]":
 def _client(scheduler: "Cluster | str", cluster: ClusterSection) -> "Client":
     from distributed import Client
 
+    # of a cluster that is started, the client asks for its certificates
+    arguments = client_arguments(cluster) if cluster.address else {"timeout": _CONNECT_TIMEOUT}
     try:
-        return Client(scheduler, **client_arguments(cluster))
+        return Client(scheduler, **arguments)
     except (OSError, ValueError) as error:
         where = cluster.address or f"the cluster of kind '{cluster.kind}'"
         raise RunError(f"No scheduler answers at {where}: {error}.") from None

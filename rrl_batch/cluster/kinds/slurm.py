@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rrl_batch.cluster.environment import worker_environment
@@ -20,11 +21,14 @@ def slurm(cluster: ClusterSection, security: "Security") -> "Cluster":
     """Start a scheduler in this process, and submit jobs whose workers connect to it.
 
     What the job does not say is taken from Dask's configuration, most often
-    ``~/.config/dask/jobqueue.yaml``. Workers that have ended are replaced.
+    ``~/.config/dask/jobqueue.yaml``. Workers that have ended are replaced. Other users of the
+    network are kept out: without certificates of its own a cluster gets some for its lifetime, as
+    files that only the user can read, in the working directory.
     """
     import dask
     from dask.utils import format_bytes, parse_bytes
     from dask_jobqueue import SLURMCluster
+    from distributed import Security
 
     if shutil.which("sbatch") is None:
         raise UserError(
@@ -53,7 +57,8 @@ def slurm(cluster: ClusterSection, security: "Security") -> "Cluster":
             memory=memory,
             job_script_prologue=[*site["job-script-prologue"], *environment],
             scheduler_options=site["scheduler-options"] | scheduler,
-            security=security if security.require_encryption else None,
+            security=security if security.require_encryption else Security.temporary(),
+            shared_temp_directory=site["shared-temp-directory"] or str(Path.cwd()),
             silence_logs=logging.CRITICAL,
             **(_time_limits(cluster.hours, site["worker-extra-args"]) if cluster.hours else {}),
         )
