@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-SECONDS = 60.0
+SECONDS = 300.0
+"""Longest that anything may take, on a machine that is busy with other things."""
 
 
 def missing(*programs: str) -> list[str]:
@@ -133,3 +134,51 @@ def ask_slurm(conf: Path, *words: str) -> str:
         words, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
     )
     return done.stdout.strip()
+
+
+SSHD_CONFIG = """\
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {root}/host
+AuthorizedKeysFile {root}/user.pub
+PidFile {root}/sshd.pid
+PasswordAuthentication no
+UsePAM no
+StrictModes no
+SetEnv PYTHONPATH={path}
+"""
+
+SSH_CONFIG = """\
+Host one two
+    HostName 127.0.0.1
+    Port {port}
+    User root
+    IdentityFile {root}/user
+    UserKnownHostsFile {root}/known_hosts
+"""
+
+
+@contextmanager
+def sshd(home: Path) -> Iterator[None]:
+    """Let the hosts 'one' and 'two', by ``home/.ssh/config``, be this machine."""
+    with folder() as root:
+        for name in ("host", "user"):
+            keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / name]
+            subprocess.run(keygen, check=True, timeout=SECONDS)
+        port, own = free_port(), (root / "host.pub").read_text()
+        (root / "known_hosts").write_text(f"[127.0.0.1]:{port} {own}")
+        config = root / "sshd_config"
+        path = os.environ.get("PYTHONPATH", "")
+        config.write_text(SSHD_CONFIG.format(port=port, root=root, path=path))
+        (home / ".ssh").mkdir()
+        (home / ".ssh/config").write_text(SSH_CONFIG.format(port=port, root=root))
+        Path("/run/sshd").mkdir(exist_ok=True)
+        with process(shutil.which("sshd") or "sshd", "-D", "-f", config):
+            until(lambda: answers(port), "the start of sshd")
+            yield
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

@@ -92,22 +92,25 @@ workers = 64
 
 
 @pytest.fixture
-def submit(slurm, run, tmp_path, monkeypatch):
+def submit(slurm, run, tmp_path, monkeypatch):  # noqa: ARG001 -- SLURM runs
     """Submit the script with a job file of the small run, whose model is there already."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     Path("job.toml").write_text(JOB.format(run=run))
 
     def sbatch(*words):
-        """Return what the command has done, and SLURM's number of the job."""
-        resources = ["--parsable", "--ntasks=1", "--mem-per-cpu=1500M", "--time=5"]
-        return sandbox.ask_slurm(slurm, "sbatch", *resources, *words)
+        """Return what the command has done, once the job has ended."""
+        resources = ["--parsable", "--ntasks=1", "--mem-per-cpu=1500M", "--time=10"]
+        command = ["sbatch", "--wait", *resources, DEPLOY / "run.sbatch", *words]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=sandbox.SECONDS, check=False
+        )
 
     return sbatch
 
 
 def test_the_script_gives_the_catalogue_of_this_machine(submit, run, tmp_path):
-    done = submit("--wait", DEPLOY / "run.sbatch", "job.toml", "--set", "catalogue.path=catalogue")
+    done = submit("job.toml", "--set", "catalogue.path=catalogue")
     number = done.stdout.strip()
     output = Path(f"rrl-batch-{number}.log").read_text()
     assert done.returncode == 0, output
@@ -120,7 +123,7 @@ def test_the_script_gives_the_catalogue_of_this_machine(submit, run, tmp_path):
 
 
 def test_the_script_without_a_job_file_says_how_it_is_used(submit):
-    done = submit("--wait", DEPLOY / "run.sbatch")
+    done = submit()
     assert done.returncode == 2
     assert (
         "usage: sbatch run.sbatch JOB.toml"
