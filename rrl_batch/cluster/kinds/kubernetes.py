@@ -28,6 +28,7 @@ def kubernetes(cluster: ClusterSection, security: "Security") -> "Iterator[Clust
             "cluster.kind = 'address' with the scheduler's address."
         )
     manifest = read_manifest(cluster)
+    _require_operator(cluster)
     try:
         pods = KubeCluster(
             custom_cluster_spec=manifest,
@@ -39,13 +40,26 @@ def kubernetes(cluster: ClusterSection, security: "Security") -> "Iterator[Clust
     except Exception as error:
         reason = str(error).strip() or type(error).__name__
         raise RunError(
-            f"Kubernetes does not start the cluster of {cluster.manifest} ({reason}); see that "
-            f"'kubectl get daskclusters' works here."
+            f"Kubernetes does not start the cluster of {cluster.manifest}: {reason}."
         ) from None
     with closed_in_the_end(pods):
         if cluster.min_workers:
             pods.adapt(minimum=cluster.min_workers, maximum=cluster.workers)
         yield pods
+
+
+def _require_operator(cluster: ClusterSection) -> None:
+    """Check that Kubernetes answers, and knows what a DaskCluster is."""
+    import kr8s
+
+    try:
+        list(kr8s.get("daskclusters.kubernetes.dask.org", namespace=cluster.namespace))
+    except Exception as error:
+        reason = str(error).strip() or type(error).__name__
+        raise RunError(
+            f"Kubernetes has no Dask operator for this user ({reason}); see that 'kubectl get "
+            f"daskclusters' works here."
+        ) from None
 
 
 def read_manifest(cluster: ClusterSection) -> dict[str, Any]:
