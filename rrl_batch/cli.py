@@ -76,16 +76,18 @@ def _parser() -> argparse.ArgumentParser:
     for name, command, text in (
         ("run", _run, "run a whole job: train, predict, verify, evaluate"),
         ("train", _train, "train the model of a job"),
+        ("doctor", _doctor, "check this machine, and a job's files and cluster, before it runs"),
     ):
         job = commands.add_parser(name, help=text)
-        job.add_argument("job", type=Path, help="job file (TOML)")
+        nargs = "?" if name == "doctor" else None
+        job.add_argument("job", type=Path, nargs=nargs, help="job file (TOML)")
         job.add_argument(
             "--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
             help="override an option of the job file; may be repeated",
         )  # fmt: skip
         job.add_argument("--scheduler", help="address of a running Dask scheduler")
         _add_certificates(job)
-        job.set_defaults(command=command)
+        job.set_defaults(command=command, workers=None)
 
     predict = commands.add_parser("predict", help="write the catalogue of a survey")
     predict.add_argument("--model", type=Path, required=True, help="folder of the model")
@@ -279,6 +281,26 @@ def _verify(options: argparse.Namespace) -> int:
     return _print_verification(options.catalogue)
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from rrl_batch.doctor.examine import examine
+    from rrl_batch.doctor.finding import summary
+    from rrl_batch.doctor.subject import Subject
+
+    if options.job:
+        job = _read_job(options)
+        subject = Subject(job.cluster, job)
+    elif options.settings:
+        raise UserError("--set changes a job; name its file, too: rrl-batch doctor JOB.toml.")
+    else:
+        subject = Subject(_section(options))
+    findings = []
+    for name, finding in examine(subject, with_cluster=bool(options.job or options.scheduler)):
+        print(finding.lines(name), flush=True)
+        findings.append(finding)
+    print(summary(findings))
+    return int(any(finding.state == "fails" for finding in findings))
+
+
 def _export(options: argparse.Namespace) -> None:
     from rrl_batch.catalogue.export import export
 
@@ -306,14 +328,19 @@ def _read_job(options: argparse.Namespace, *needed: str) -> "Job":
 @contextmanager
 def _cluster(options: argparse.Namespace) -> "Iterator[Client]":
     """Yield a client of the cluster that a command without a job file runs on."""
+    with _connect(_section(options)) as client:
+        yield client
+
+
+def _section(options: argparse.Namespace) -> "ClusterSection":
+    """Return the cluster that a command without a job file runs on."""
     from rrl_batch.job import make_job
 
     section: dict[str, Any] = {"workers": options.workers}
     if options.scheduler:
         section = {"kind": "address", "address": options.scheduler}
     section["tls"] = options.tls
-    with _connect(make_job({"cluster": section}, "command line").cluster) as client:
-        yield client
+    return make_job({"cluster": section}, "command line").cluster
 
 
 @contextmanager
@@ -332,12 +359,7 @@ def _train_model(client: "Client", job: "Job") -> None:
     paths = job.paths()
     survey, labels = open_survey(paths["survey"]), _read_labels(job)
     card = flow.train(client, survey, labels, paths["model"], job)
-    network, baseline = card.metrics["network"], card.metrics["baseline"]
-    print(
-        f"model      {paths['model']}: {len(card.members)} x {' + '.join(card.architecture)} on "
-        f"{network['n']:,} stars; out of fold RMSE {network['rmse']:.3f} dex, R2 "
-        f"{network['r2']:.3f} (baseline {baseline['rmse']:.3f}, {baseline['r2']:.3f})"
-    )
+    print(f"model      {paths['model']}: {card.summary}")
 
 
 def _read_labels(job: "Job") -> "pd.DataFrame":

@@ -475,6 +475,11 @@ class Job(Section):
                     raise ValueError(str(error)) from None
         return self
 
+    def __repr__(self) -> str:
+        chosen = self.model_dump(mode="json", exclude_defaults=True)
+        options = [f"{s}.{key} = {v!r}" for s, keys in chosen.items() for key, v in keys.items()]
+        return f"<Job: {', '.join(options) or 'every option as it is by default'}>"
+
     def require(self, *sections: str) -> None:
         """Check that the paths that a command needs are given.
 
