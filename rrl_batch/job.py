@@ -326,6 +326,10 @@ class Job(Section):
         }
         return {name: path for name, path in paths.items() if path is not None}
 
+    def absolute(self, folder: Path) -> "Job":
+        """Return this job with absolute paths, where those given are relative to a folder."""
+        return make_job(_absolute(self.model_dump(exclude_none=True), folder), "job")
+
     def with_settings(self, settings: dict[str, Any], where: str) -> "Job":
         """Return this job with some options of preprocess, model or training set otherwise.
 
@@ -449,6 +453,12 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     return make_job(content, f"{path} with --set" if overrides else str(path))
 
 
+def with_scheduler(settings: Sequence[str], address: str | None) -> list[str]:
+    """Return the settings of a command line, with the scheduler's address if it is given."""
+    chosen = ["cluster.kind=address", f"cluster.address={address}"] if address else []
+    return [*settings, *chosen]
+
+
 def make_job(content: dict[str, Any], where: str) -> Job:
     """Check the content of a job.
 
@@ -468,6 +478,12 @@ def make_job(content: dict[str, Any], where: str) -> Job:
         return Job.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{where}: {_sentence(error)}") from None
+
+
+def _absolute(content: Any, folder: Path) -> Any:
+    if isinstance(content, dict):
+        return {key: _absolute(value, folder) for key, value in content.items()}
+    return folder / content if isinstance(content, Path) else content
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
