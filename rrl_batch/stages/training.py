@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rrl_batch import __version__, tasks
-from rrl_batch.cluster.connect import keras_backend, training_backend, training_workers
+from rrl_batch.cluster.connect import training_backend, training_workers
+from rrl_batch.cluster.environment import keras_backend
 from rrl_batch.cluster.monitor import gather, report
 from rrl_batch.cluster.worker import call_once, compile_once
 from rrl_batch.job import Job
