@@ -220,9 +220,9 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _read_job(options: argparse.Namespace) -> "Job":
-    from rrl_batch.job import read_job, with_scheduler
+    from rrl_batch.job import read_job
 
-    return read_job(options.job, with_scheduler(options.settings, options.scheduler))
+    return read_job(options.job, options.settings, options.scheduler)
 
 
 @contextmanager

@@ -97,7 +97,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, _stop_once)
     threading.Thread(target=_end_with_worker, daemon=True).start()
     job = folder.job
-    here = job.cluster.model_copy(update={"kind": "address", "address": address})
+    # as the worker sees the scheduler; its certificates are in the environment
+    here = job.cluster.model_copy(update={"address": address, "tls": None})
     try:
         drive(folder, job.model_copy(update={"cluster": here}), command, lambda _: None)
     except BaseException:

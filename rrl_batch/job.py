@@ -535,7 +535,7 @@ _COMMON = ("model.path", "training.folds", "training.repeats", "training.modes",
 """Options that are the same for all cases: these share their stars and folds."""
 
 
-def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
+def read_job(path: Path, overrides: Sequence[str] = (), scheduler: str | None = None) -> Job:
     """Read a job file.
 
     Parameters
@@ -544,6 +544,8 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
         The TOML file.
     overrides : sequence of str
         Settings ``section.key=value`` that take precedence; the value is TOML, or else a string.
+    scheduler : str, optional
+        Address of a scheduler, which takes the place of the cluster that the file asks for.
 
     Returns
     -------
@@ -563,13 +565,9 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
         raise UserError(f"The job file {path} is not TOML: {error}") from None
     for override in overrides:
         _apply(content, override)
+    if scheduler:
+        _run_at(content, scheduler)
     return make_job(content, f"{path} with --set" if overrides else str(path))
-
-
-def with_scheduler(settings: Sequence[str], address: str | None) -> list[str]:
-    """Return the settings of a command line, with the scheduler's address if it is given."""
-    chosen = ["cluster.kind=address", f"cluster.address={address}"] if address else []
-    return [*settings, *chosen]
 
 
 def make_job(content: dict[str, Any], where: str) -> Job:
@@ -617,6 +615,15 @@ def _apply(content: dict[str, Any], override: str) -> None:
         for other in other_options(value):  # the file's, for the kind that it names
             table.pop(other, None)
     table[name] = value
+
+
+def _run_at(content: dict[str, Any], scheduler: str) -> None:
+    """Put a running scheduler in the place of the cluster that a job asks for."""
+    section = content.get("cluster", {})
+    if isinstance(section, dict):
+        others = other_options("address")
+        kept = {name: value for name, value in section.items() if name not in others}
+        content["cluster"] = kept | {"kind": "address", "address": scheduler}
 
 
 def _sentence(error: ValidationError) -> str:

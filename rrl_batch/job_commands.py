@@ -83,14 +83,14 @@ def _find(options: argparse.Namespace) -> "JobFolder":
 def _submit(options: argparse.Namespace) -> None:
     import shutil
 
-    from rrl_batch.cluster.connect import connect
+    from rrl_batch.cluster.connect import running
     from rrl_batch.cluster.driving import check_sole_writer
     from rrl_batch.cluster.submit import submit
     from rrl_batch.cluster.versions import check_versions
-    from rrl_batch.job import read_job, with_scheduler
+    from rrl_batch.job import read_job
     from rrl_batch.run import check_inputs, check_job, outputs
 
-    job = read_job(options.job, with_scheduler(options.settings, options.scheduler))
+    job = read_job(options.job, options.settings, options.scheduler)
     check_job(job)
     check_inputs(job)
     if job.cluster.kind != "address":
@@ -99,7 +99,7 @@ def _submit(options: argparse.Namespace) -> None:
             "'rrl-batch run' the job on one of its own."
         )
     check_sole_writer(outputs(job))
-    with connect(job.cluster) as client:
+    with running(job.cluster) as client:
         check_versions(client)
         folder = make_folder(options, job)
         try:
@@ -168,11 +168,11 @@ def _cancel(options: argparse.Namespace) -> None:
 
 def _let_go(folder: "JobFolder") -> None:
     """Tell the scheduler of a job, if it is there, that nobody wants it any more."""
-    from rrl_batch.cluster.connect import connect
+    from rrl_batch.cluster.connect import running
     from rrl_batch.cluster.submit import let_go
 
     try:
-        with connect(folder.job.cluster) as client:
+        with running(folder.job.cluster) as client:
             let_go(client, folder)
     except RunError as error:
         print(f"{error} Its driver, if there is one, stops all the same.")

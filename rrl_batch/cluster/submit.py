@@ -110,7 +110,7 @@ def watch_over(folder: JobFolder, command: str) -> None:
                     str(folder.path), worker.scheduler.address, command,
                 ],
                 stdin=subprocess.PIPE, stdout=output, stderr=output,
-                env=os.environ | _environment(worker),
+                env=_environment(worker),
             ) as driver,
         ):  # fmt: skip
             _wait(driver, worker, key)
@@ -136,11 +136,16 @@ def _wait(driver: "subprocess.Popen[bytes]", worker: "Worker", key: str) -> None
 
 
 def _environment(worker: "Worker") -> dict[str, str]:
-    """Return what the driver needs to connect as its worker does; it computes nothing on a GPU."""
+    """Return a driver's environment: it connects as its worker does, and has no use for a GPU."""
     tls: dict[str, Any] = worker.security.get_tls_config_for_role("worker")
-    names = {
+    certificates = {
         "CA_FILE": tls["ca_file"], "CLIENT__CERT": tls["cert"], "CLIENT__KEY": tls["key"],
     }  # fmt: skip
-    return {"CUDA_VISIBLE_DEVICES": ""} | {
-        f"DASK_DISTRIBUTED__COMM__TLS__{name}": value for name, value in names.items() if value
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    if tls["ca_file"]:
+        environment.pop(TLS_VARIABLE, None)
+    return environment | {
+        f"DASK_DISTRIBUTED__COMM__TLS__{name}": value
+        for name, value in certificates.items()
+        if value
     }
