@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from rrl_batch import __version__
 from rrl_batch.errors import RunError, UserError
-from rrl_batch.job_commands import add_job, add_job_commands
+from rrl_batch.job_commands import (
+    add_certificates,
+    add_job_commands,
+    add_job_file,
+    add_jobs_folder,
+    make_folder,
+    read_job_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,10 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     files.set_defaults(command=_ingest_files)
 
     run = commands.add_parser("run", help="run a whole job: train, predict, verify, evaluate")
-    add_job(run)
+    add_job_file(run)
+    add_jobs_folder(run)
     run.set_defaults(command=_run)
     train = commands.add_parser("train", help="train the model of a job")
-    add_job(train)
+    add_job_file(train)
     train.set_defaults(command=_train)
 
     predict = commands.add_parser("predict", help="write the catalogue of a survey")
@@ -128,6 +136,7 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--workers", type=int, help="processes on this machine; one a core if not given"
     )
+    add_certificates(parser)
 
 
 def _simulate(options: argparse.Namespace) -> None:
@@ -162,10 +171,9 @@ def _ingest_files(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from rrl_batch.driver import drive
-    from rrl_batch.job_commands import make_folder
     from rrl_batch.run import check_job
 
-    job = _read_job(options)
+    job = read_job_file(options)
     check_job(job)
     folder = make_folder(options, job)
     print(f"job        {folder.id}, in {folder.path}", flush=True)
@@ -176,7 +184,7 @@ def _train(options: argparse.Namespace) -> None:
     from rrl_batch.run import check_architectures, train_model
     from rrl_batch.survey.read import open_survey
 
-    job = _read_job(options)
+    job = read_job_file(options)
     job.require("survey", "labels", "model")
     check_architectures(job)
     with _connect(job.cluster) as client:
@@ -219,12 +227,6 @@ def _export(options: argparse.Namespace) -> None:
     print(f"export     {options.file}: {rows:,} stars")
 
 
-def _read_job(options: argparse.Namespace) -> "Job":
-    from rrl_batch.job import read_job
-
-    return read_job(options.job, options.settings, options.scheduler)
-
-
 @contextmanager
 def _cluster(options: argparse.Namespace) -> "Iterator[Client]":
     """Yield a client of the cluster that a command without a job file runs on."""
@@ -233,6 +235,7 @@ def _cluster(options: argparse.Namespace) -> "Iterator[Client]":
     section: dict[str, Any] = {"workers": options.workers}
     if options.scheduler:
         section = {"kind": "address", "address": options.scheduler}
+    section["tls"] = options.tls
     with _connect(make_job({"cluster": section}, "command line").cluster) as client:
         yield client
 

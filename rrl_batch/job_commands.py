@@ -24,7 +24,8 @@ def add_job_commands(commands: Any) -> None:
         Where commands are added.
     """
     submit = commands.add_parser("submit", help="let a cluster do a whole job; prints its id")
-    add_job(submit)
+    add_job_file(submit)
+    add_jobs_folder(submit)
     submit.set_defaults(command=_submit)
 
     status = commands.add_parser("status", help="tell how jobs are")
@@ -38,26 +39,42 @@ def add_job_commands(commands: Any) -> None:
         about = commands.add_parser(name, help=text)
         about.add_argument("job", help="id of the job")
         about.set_defaults(command=command)
-        _add_jobs(about)
-    _add_jobs(status)
+        add_jobs_folder(about)
+    add_jobs_folder(status)
 
 
-def add_job(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of a command that does a whole job."""
+def add_job_file(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a command that does what a job file says."""
     parser.add_argument("job", type=Path, help="job file (TOML)")
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
         help="override an option of the job file; may be repeated",
     )  # fmt: skip
     parser.add_argument("--scheduler", help="address of a running Dask scheduler")
-    _add_jobs(parser)
+    add_certificates(parser)
 
 
-def _add_jobs(parser: argparse.ArgumentParser) -> None:
+def add_certificates(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names a user's certificate."""
+    parser.add_argument(
+        "--tls", type=Path, help="folder with your certificate for a scheduler at tls://…"
+    )
+
+
+def add_jobs_folder(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that says where the folders of jobs are."""
     parser.add_argument(
         "--jobs", type=Path, metavar="FOLDER",
         help="folder of all jobs; if not given, that of RRL_BATCH_JOBS, else rrl-jobs",
     )  # fmt: skip
+
+
+def read_job_file(options: argparse.Namespace) -> "Job":
+    """Read the job file of a command, with what its arguments say otherwise."""
+    from rrl_batch.job import read_job
+
+    tls = [f"cluster.tls={options.tls}"] if options.tls else []
+    return read_job(options.job, [*options.settings, *tls], options.scheduler)
 
 
 def make_folder(options: argparse.Namespace, job: "Job") -> "JobFolder":
@@ -87,10 +104,9 @@ def _submit(options: argparse.Namespace) -> None:
     from rrl_batch.cluster.driving import check_sole_writer
     from rrl_batch.cluster.submit import submit
     from rrl_batch.cluster.versions import check_versions
-    from rrl_batch.job import read_job
     from rrl_batch.run import check_inputs, check_job, outputs
 
-    job = read_job(options.job, options.settings, options.scheduler)
+    job = read_job_file(options)
     check_job(job)
     check_inputs(job)
     if job.cluster.kind != "address":

@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import fcntl
+import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,17 @@ def client() -> "Iterator[Client]":
 
     with connect(ClusterSection(workers=2, dashboard_address="127.0.0.1:0")) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the certificates of a cluster on 127.0.0.1."""
+    script = runpy.run_path(str(Path(__file__).parents[1] / "deploy/tls/certificates.py"))
+    root = tmp_path_factory.mktemp("tls")
+    for arguments in (["authority"], ["scheduler", "127.0.0.1"], ["worker"], ["client"]):
+        command, *names = arguments
+        assert script["main"]([command, str(root), *names]) == 0
+    return root
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rrl_batch.cluster.driving import REPLACED
 from rrl_batch.cluster.jobs import JOB_FILE, JobFolder
+from rrl_batch.cluster.security import TLS_VARIABLE
 from rrl_batch.cluster.wanted import is_wanted
 from rrl_batch.errors import UserError
 from rrl_batch.storage.commit import fingerprint
