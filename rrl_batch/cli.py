@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from rrl_batch.job import ClusterSection, Job
+    from rrl_batch.job import ClusterSection
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -55,6 +55,7 @@ def drive(folder: JobFolder, job: Job, command: str, say: Say) -> None:
     KeyboardInterrupt
         If the job is to stop.
     """
+
     def tell(line: str) -> None:
         say(line)
         log.info(line)
