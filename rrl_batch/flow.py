@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 
 from rrl_batch import __version__, tasks
 from rrl_batch.catalogue import write as catalogue
+from rrl_batch.cluster.recorder import tell_training_set
 from rrl_batch.cluster.worker import compile_once
+from rrl_batch.contracts.histogram import feh_histogram
 from rrl_batch.job import Job
 from rrl_batch.lightcurve.batch import LightCurveBatch
-from rrl_batch.models.folder import CARD, ModelCard, preparation, write_priors
+from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard, preparation, write_priors
 from rrl_batch.sources.files import StagedLightCurves, stage_transits
 from rrl_batch.sources.synthetic import simulate_stars
 from rrl_batch.sources.synthetic.labels import MEASURED, make_labels
@@ -149,10 +151,13 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
 
     preprocess = preparation(model, card)
     check_alignment(client, survey, model, preprocess)
+    learnt_from = pq.read_table(model / OUT_OF_FOLD, columns=["feh"])["feh"]
+    tell_training_set(client, feh_histogram(learnt_from))
     arguments = {"preprocess": preprocess, "model": model.resolve(), "mark": mark}
     compile_once(client, tasks.predict_batch, LightCurveBatch.empty(), **arguments)
     receipts = over_the_sky(
         client, tasks.write_catalogue_partition, survey.partitions,
+        [piece.pixel for piece in survey.partitions],
         [piece.rows for piece in survey.partitions], STARS_PER_TASK, stage="predict",
         **arguments, out=out.resolve(), description=catalogue.describe(survey, card),
     )  # fmt: skip
@@ -174,7 +179,7 @@ def _write_survey(
     survey_files.stage_stars(out, stars, partitions)
     pixels = [partition.pixel for partition in partitions]
     receipts = over_the_sky(
-        client, tasks.write_survey_partition, list(enumerate(pixels)),
+        client, tasks.write_survey_partition, list(enumerate(pixels)), pixels,
         [p.stop - p.start for p in partitions], STARS_PER_TASK, stage="survey",
         out=out.resolve(), source=source, mark=fingerprint(provenance),
         description=provenance["description"],

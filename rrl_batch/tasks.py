@@ -1,6 +1,6 @@
 """What runs on the workers: a function a stage, for a piece of the sky or a share of the folds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from rrl_batch.catalogue import write as catalogue
+from rrl_batch.cluster.monitor import report
+from rrl_batch.cluster.recorder import passes_of
 from rrl_batch.cluster.worker import require_memory, takes_turns
 from rrl_batch.inference.predict import predict
 from rrl_batch.lightcurve.batch import LightCurveBatch
@@ -122,12 +124,11 @@ def predict_batch(
 
 
 @takes_turns
-def fit_share(
-    share: tuple[Sequence[MemberId], Plan], on_epoch: Callable[[int], None] | None
-) -> list[FittedMember]:
-    """Fit some of the members of a plan."""
+def fit_share(share: tuple[Sequence[MemberId], Plan]) -> list[FittedMember]:
+    """Fit some of the members of a plan, and report every pass."""
+    members, plan = share
     require_memory(TRAINING_MEMORY, "Training a network")
-    return fit_members(*share, on_epoch)
+    return fit_members(members, plan, lambda epochs, some: report(epochs, passes_of(plan, some)))
 
 
 def _require_memory_to_prepare(piece: SurveyPartition, preprocess: Preprocess) -> None:
