@@ -60,20 +60,23 @@ def drive(folder: JobFolder, job: Job, command: str, say: Say) -> None:
         say(line)
         log.info(line)
 
-    with driving(folder), logged(folder):
+    with driving(folder), logged(folder) as log_event:
         try:
             _check_starts(read_events(folder.path))
             with (
                 sole_writer(outputs(job), str(folder.path)),
                 connect(job.cluster) as client,
-                recording(client, folder.id, folder.path, title=folder.id, command=command),
-            ):
+                recording(
+                    client, folder.id, folder.path,
+                    title=folder.id, command=command, listener=log_event,
+                ),
+            ):  # fmt: skip
                 tell(f"dashboard  {client.dashboard_link}")
                 run_job(client, job, tell)
         except BaseException as error:
             # where there was no cluster yet, or none any more
             if not folder.look().is_over:
-                folder.end(*how_ended(error))
+                log_event(folder.end(*how_ended(error)))
             raise
 
 

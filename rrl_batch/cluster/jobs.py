@@ -130,11 +130,12 @@ class JobFolder:
         """Whether somebody wants the job to stop."""
         return (self.path / CANCEL_FILE).exists()
 
-    def end(self, state: JobOutcome, message: str = "") -> None:
+    def end(self, state: JobOutcome, message: str = "") -> JobEnded:
         """Note how the job has ended, where no client could tell it to a scheduler."""
         event = JobEnded(time=time.time(), job=self.id, state=state, message=message)
         with (self.path / EVENTS_FILE).open("a", encoding="utf-8") as file:
             file.write(event.to_json() + "\n")
+        return event
 
 
 class Follower:
