@@ -139,7 +139,7 @@ def _status(options: argparse.Namespace) -> None:
     if not folders:
         print(f"There are no jobs in {_jobs(options)}.")
         return
-    Console().print(jobs_table(folder.look() for folder in folders))
+    Console().print(jobs_table([folder.look() for folder in folders]))
 
 
 def _watch(options: argparse.Namespace) -> int:

@@ -53,6 +53,22 @@ def default_jobs() -> Path:
 
 
 @dataclass(frozen=True)
+class Sign:
+    """A sign of life of a driver.
+
+    Parameters
+    ----------
+    heard : float
+        When it was given, in seconds of Unix time.
+    alive : bool
+        Whether the driver counts as alive.
+    """
+
+    heard: float
+    alive: bool
+
+
+@dataclass(frozen=True)
 class JobFolder:
     """The folder of a job; its name is the job's identifier."""
 
@@ -107,19 +123,18 @@ class JobFolder:
         """Return how the job is now."""
         return Follower(self).look()
 
-    def last_heard(self) -> float | None:
-        """Return when the job's driver last gave a sign of life, if there is one."""
+    def last_sign(self) -> "Sign | None":
+        """Return the last sign of life of the job's driver, if it has one."""
         file = self.path / DRIVER_FILE
         try:
-            driver: dict[str, Any] = json.loads(file.read_text())
             heard = file.stat().st_mtime
-            if driver["host"] == socket.gethostname() and not _runs(driver["pid"]):
-                return min(heard, time.time() - SILENT_SECONDS - 1)
+            driver: dict[str, Any] = json.loads(file.read_text())
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError):
-            return heard
-        return heard
+        except ValueError:  # it is just being written
+            return Sign(heard, alive=True)
+        gone = driver["host"] == socket.gethostname() and not _runs(driver["pid"])
+        return Sign(heard, alive=not gone and time.time() - heard < SILENT_SECONDS)
 
     def ask_to_stop(self) -> None:
         """Leave word for the driver that it shall stop."""
@@ -158,8 +173,8 @@ class Follower:
                 self._run.apply(from_json(line))
             except ValueError:
                 continue  # a driver was killed while it wrote it
-        heard = self._folder.last_heard()
-        return JobView(self._folder, _state(self._folder, self._run, heard), self._run, heard)
+        sign = self._folder.last_sign()
+        return JobView(self._folder, _state(self._folder, self._run, sign), self._run, sign)
 
     def _new_lines(self) -> list[str]:
         try:
@@ -185,14 +200,14 @@ class JobView:
         that, "lost" if its driver is silent, or how it has ended.
     run : RunState
         What it has done.
-    heard : float or None
-        When its driver last gave a sign of life, in seconds of Unix time.
+    sign : Sign or None
+        Last sign of life of its driver.
     """
 
     folder: JobFolder
     state: JobState
     run: RunState
-    heard: float | None
+    sign: Sign | None
 
     @property
     def is_over(self) -> bool:
@@ -211,12 +226,12 @@ def _next_folder(jobs: Path, stem: str) -> Path:
     raise AssertionError  # numbers do not end
 
 
-def _state(folder: JobFolder, run: RunState, heard: float | None) -> JobState:
+def _state(folder: JobFolder, run: RunState, sign: Sign | None) -> JobState:
     if run.ended:
         return run.ended.state
-    if heard is not None and time.time() - heard < SILENT_SECONDS:
+    if sign and sign.alive:
         return "stopping" if folder.is_to_stop else "running"
-    return "waiting" if heard is None and run.started is None else "lost"
+    return "lost" if sign or run.started else "waiting"
 
 
 def _runs(pid: int) -> bool:

@@ -1,7 +1,7 @@
 """How jobs look in a terminal: a line each, or all about one."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -25,12 +25,12 @@ _BAR_WIDTH = 20
 _LAST = 4
 
 
-def jobs_table(views: Iterable[JobView]) -> Table:
-    """Lay out some jobs, a line each.
+def jobs_table(views: Sequence[JobView]) -> RenderableType:
+    """Lay out some jobs, a line each, and below what is to know about some of them.
 
     Parameters
     ----------
-    views : iterable of JobView
+    views : sequence of JobView
         How they are.
     """
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -38,36 +38,36 @@ def jobs_table(views: Iterable[JobView]) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("partitions", "rate", "left", "warnings"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
-    now = time.time()
+    now, notes = time.time(), []
     for view in views:
         run = view.run
         stage = None if view.is_over else run.current
+        goes_on = stage if view.state == "running" else None
         table.add_row(
             view.folder.id,
             Text(view.state, STYLES[view.state]),
             f"{stage.name} {stage.fraction:.0%}" if stage else "",
             _partitions(run),
-            _rate(stage, now) if stage and view.state == "running" else "",
-            _left(stage, now) if stage and view.state == "running" else "",
-            str(len(run.warnings)) if run.warnings else "",
-            note(view, now),
+            _rate(goes_on, now) if goes_on else "",
+            _left(goes_on, now) if goes_on else "",
+            str(len(run.warnings) or ""),
         )
-    return table
+        if said := note(view, now):
+            notes.append(Text.assemble((f"{view.folder.id}: ", "bold"), said))
+    return Group(table, *notes)
 
 
 def note(view: JobView, now: float) -> str:
     """Say in a sentence what is to know about a job beside its figures."""
-    ended = view.run.ended
-    if ended:
-        return ended.message
+    if view.run.ended:
+        return view.run.ended.message
     if view.state == "waiting":
-        return "no worker has started its driver yet"
+        return "no worker has started its driver yet."
     if view.state == "lost":
-        since = f"for {duration(now - view.heard)}" if view.heard else "any more"
+        since = f"for {duration(now - view.sign.heard)}" if view.sign else "any more"
         return (
-            f"its driver has not been heard of {since}; while its scheduler is there, another "
-            f"worker starts it again; else submit the job again, which goes on"
+            f"its driver has not been heard of {since}. If its scheduler is there, another worker "
+            f"starts it again; if not, submit the job again, which goes on from what is finished."
         )
     return ""
 
