@@ -233,12 +233,16 @@ class EpochEnded(StageEvent):
     loss, stopping_loss : float or None
         Loss on the stars learnt from and on those that end the training, where there are any and
         the loss is a finite number.
+    task : int or None
+        Which of the stage has made it, which is a unit of its progress; None if an earlier run
+        had made it.
     """
 
     member: str
     epoch: int
     loss: float | None = None
     stopping_loss: float | None = None
+    task: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

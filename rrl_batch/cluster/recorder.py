@@ -56,7 +56,7 @@ class Outcome:
     amount : float
         How many units the task was in the end.
     fresh : float or None
-        Units of these that were not found finished; those that the task has reported if None.
+        Units of these that were not found finished; if None, those that the task has reported.
     pieces : list of Piece
         Pieces of the sky in it.
     passes : list of tuple
@@ -277,9 +277,10 @@ class StageRecorder:
             return
         if "seconds" in message:
             self._seconds[task] = self._seconds.get(task, 0.0) + message["seconds"]
+        elif message.get("passes"):
+            self._waiting += self._passes_of(message["passes"], self._number[task])
         else:
             self._reported[task] = message["done"]
-        self._waiting += self._passes_of(message.get("passes", ()))
 
     def done(self, key: str, outcome: Outcome) -> None:
         """Tell that a task is done."""
@@ -323,7 +324,7 @@ class StageRecorder:
     def _stamp(self) -> dict[str, Any]:
         return self._recorder.stamp() | {"stage": self._stage, "began": self._began}
 
-    def _passes_of(self, passes: Iterable[NamedPass]) -> list[Event]:
+    def _passes_of(self, passes: Iterable[NamedPass], task: int | None = None) -> list[Event]:
         """Return the passes of which nothing has been told yet."""
         events: list[Event] = []
         for member, epoch, loss, stopping_loss in passes:
@@ -332,7 +333,7 @@ class StageRecorder:
                 events.append(
                     EpochEnded(
                         **self._stamp(), member=member, epoch=epoch, loss=_finite(loss),
-                        stopping_loss=_finite(stopping_loss),
+                        stopping_loss=_finite(stopping_loss), task=task,
                     )
                 )  # fmt: skip
         return events

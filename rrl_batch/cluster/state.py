@@ -180,6 +180,17 @@ class StageState:
             self.running[event.task] = max(before, event.done)
             self._count_work(event.time, max(event.done - before, 0.0))
 
+    def end_epoch(self, event: EpochEnded) -> None:
+        """Take in a pass, which is a unit of the progress of the task that has made it."""
+        passes = self.losses.setdefault(event.member, {})
+        if event.epoch in passes:
+            return
+        passes[event.epoch] = event
+        if event.task is not None:
+            self._count_work(event.time, 1.0)
+            if event.task not in self.done:
+                self.running[event.task] = self.running.get(event.task, 0.0) + 1
+
     def _count_work(self, time: float, units: float) -> None:
         if units:
             self.work[int(time)] = self.work.get(int(time), 0.0) + units
@@ -315,6 +326,6 @@ class RunState:
             case TaskFailed():
                 stage.failures[event.task] = event
             case EpochEnded():
-                stage.losses.setdefault(event.member, {})[event.epoch] = event
+                stage.end_epoch(event)
             case StageEnded():
                 stage.ended = event.time

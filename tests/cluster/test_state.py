@@ -51,9 +51,9 @@ def attempt(time, n_tasks, n_done, *, found=0, ended=None):
     events = [
         JobStarted(**JOB, time=time, title="Sky"),
         StageStarted(**train, time=time + 1, unit="epochs", planned=[40.0, 40.0]),
-        Advanced(**train, time=time + 2, task=0, done=1.0),
+        Advanced(**train, time=time + 2, task=0, done=0.0),
         *(
-            EpochEnded(**train, time=time + 2 + n, member="gru_0_0", epoch=n, loss=1 / n)
+            EpochEnded(**train, time=time + 2 + n, member="gru_0_0", epoch=n, loss=1 / n, task=0)
             for n in (1, 2, 3)
         ),
         TaskDone(**train, time=time + 6, task=0, amount=3.0, fresh=0.0, seconds=4.0),
@@ -150,6 +150,23 @@ def test_units_that_are_reported_on_the_way_count_once():
     assert (train.so_far, train.state_of(0), train.rate(20.0)) == (20, "running", 1)
     state.apply(TaskDone(**stage, time=21.0, task=0, amount=20.0, fresh=0.0))
     assert (train.so_far, train.total, train.rate(20.0)) == (20, 20, 1)
+
+
+def test_passes_are_units_but_for_those_of_an_earlier_run():
+    stage = {**JOB, "stage": "train", "began": 0.0}
+    state = RunState.of(
+        [
+            StageStarted(**stage, time=0.0, unit="epochs", planned=[40.0, 40.0]),
+            *(EpochEnded(**stage, time=1.0, member="a", epoch=n) for n in range(1, 31)),
+            TaskDone(**stage, time=1.0, task=0, amount=30.0, fresh=0.0),
+            *(
+                EpochEnded(**stage, time=float(n), member="b", epoch=n, task=1)
+                for n in (1, 2, 2, 3, 4)
+            ),
+        ]
+    )
+    train = state.stages["train"]
+    assert (train.so_far, train.running, train.rate(4.0)) == (34, {1: 4}, 1)
 
 
 def test_failures_are_those_of_the_run_that_began_last():

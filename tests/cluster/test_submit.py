@@ -158,7 +158,7 @@ def test_a_cancelled_job_frees_everything_and_goes_on_when_it_is_submitted_again
     assert first[True] >= 1  # found as the first driver has left it
 
 
-def test_a_job_that_no_worker_drives_yet_is_cancelled_at_once(client, here, capsys):
+def test_a_job_that_no_worker_drives_yet_is_cancelled_at_once(client, here):
     from rrl_batch.job import make_job
 
     cluster = {"kind": "address", "address": client.scheduler.address}
