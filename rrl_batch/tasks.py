@@ -10,6 +10,7 @@ import pandas as pd
 from rrl_batch.catalogue import write as catalogue
 from rrl_batch.cluster.monitor import report
 from rrl_batch.cluster.recorder import passes_of
+from rrl_batch.cluster.wanted import while_wanted
 from rrl_batch.cluster.worker import require_memory, takes_turns
 from rrl_batch.inference.model import Model
 from rrl_batch.lightcurve.batch import LightCurveBatch
@@ -61,7 +62,7 @@ def folded_curves(pieces: Sequence[SurveyPartition], modes: Sequence[str]) -> li
     found: list[list[FoldedCurves]] = [[] for _ in modes]
     for piece in pieces:
         _require_memory(piece, points=0)
-        for batch in piece.batches():
+        for batch in while_wanted(piece.batches()):
             stars = folded(batch, "fourier")
             for mode, curves in zip(modes, found, strict=True):
                 own = stars.curves(stars.of_mode(mode))
@@ -86,7 +87,7 @@ def write_training_shard(
     """Write the training stars of a piece of the sky."""
     number, partition = piece
     _require_memory_to_prepare(partition, preprocess)
-    labelled = labelled_only(partition.batches(), root)
+    labelled = labelled_only(while_wanted(partition.batches()), root)
     prepared = (prepare(batch, **preprocess) for batch in labelled)
     return write_shard(prepared, number, root, selection, mark)
 
@@ -108,7 +109,7 @@ def write_catalogue_partition(
 ) -> Receipt:
     """Write the catalogue of a piece of the sky."""
     _require_memory_to_prepare(piece, model.preparation)
-    rows = map(model.predict, piece.batches())
+    rows = map(model.predict, while_wanted(piece.batches()))
     return catalogue.write_partition(rows, piece, out, model.mark, description)
 
 
