@@ -55,7 +55,7 @@ def run_trials(
         architecture, plan = plan_of(trial.params)
         member = MemberId(architecture, 0, (SCORED_FOLD, inner[len(rmse)]))
         future = client.submit(
-            tasks.fit_share, ([member], plan), None, resources=resources, pure=False, key=None
+            tasks.fit_share, ([member], plan), resources=resources, pure=False, key=None
         )
         running[future] = trial, rmse, member, plan
         queue.add(future)

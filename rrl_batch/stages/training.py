@@ -10,7 +10,8 @@ import pandas as pd
 from rrl_batch import __version__, tasks
 from rrl_batch.cluster.connect import training_backend, training_workers
 from rrl_batch.cluster.environment import keras_backend
-from rrl_batch.cluster.monitor import gather, report
+from rrl_batch.cluster.monitor import gather
+from rrl_batch.cluster.recorder import Outcome, passes_of
 from rrl_batch.cluster.worker import call_once, compile_once
 from rrl_batch.job import Job
 from rrl_batch.lightcurve.batch import LightCurveBatch
@@ -49,24 +50,25 @@ def selection_of(job: Job) -> Selection:
     return Selection(**job.training.model_dump(include=set(Selection.__dataclass_fields__)))
 
 
-def fit_settings_of(job: Job) -> FitSettings:
-    """Return how a job fits."""
+def fit_settings_of(job: Job, architecture: str) -> FitSettings:
+    """Return how a job fits the members of an architecture."""
     names = set(FitSettings.__dataclass_fields__)
     return FitSettings(
         masked=Preprocess(**job.preprocess.model_dump()).masked,
         **job.model.model_dump(include=names),
-        **job.training.model_dump(include=names),
+        **job.training.of_kind(architecture).model_dump(include=names),
     )
 
 
-def members_of(job: Job, n_folds: int, *, pairs: bool = False) -> list[MemberId]:
-    """Return the members of a job: for each fold, and for each pair of folds if asked for."""
-    members = []
-    for name in job.model.architecture:
-        for repeat in range(job.training.repeats):
-            members += [MemberId(name, repeat, (fold,)) for fold in range(n_folds)]
-        if pairs:
-            members += [MemberId(name, 0, pair) for pair in combinations(range(n_folds), 2)]
+def members_of(job: Job, architecture: str, n_folds: int, *, pairs: bool = False) -> list[MemberId]:
+    """Return the members of an architecture: for each fold, and each pair of folds if asked for."""
+    members = [
+        MemberId(architecture, repeat, (fold,))
+        for repeat in range(job.training.repeats)
+        for fold in range(n_folds)
+    ]
+    if pairs:
+        members += [MemberId(architecture, 0, pair) for pair in combinations(range(n_folds), 2)]
     return members
 
 
@@ -122,6 +124,7 @@ def select_stars(
     compile_once(client, prepare, LightCurveBatch.empty(), **preprocess)
     return over_the_sky(
         client, tasks.write_training_shard, list(enumerate(survey.partitions)),
+        [piece.pixel for piece in survey.partitions],
         [piece.rows for piece in survey.partitions], STARS_PER_SELECTION, stage="select",
         root=root.resolve(), preprocess=preprocess, selection=selection_of(job), mark=mark,
     )  # fmt: skip
@@ -164,13 +167,17 @@ def fit_members(
             shared.update((plan.fingerprint, member) for member in alike)
             n_tasks = min(n_workers, len(alike)) if keras_backend() == "jax" else len(alike)
             shares += [(alike[first::n_tasks], plan) for first in range(n_tasks)]
-    futures = client.map(
-        tasks.fit_share, shares, on_epoch=report, resources=resources, key="fit", pure=False
-    )
+    futures = client.map(tasks.fit_share, shares, resources=resources, key="fit", pure=False)
     done: list[list[FittedMember]] = gather(
         client, futures, stage="train", unit="epochs",
         planned=[sum(most_epochs(member, plan) for member in some) for some, plan in shares],
-        amount=lambda fitted: sum(member.epochs_run for member in fitted),
+        outcome=lambda i, fitted: _outcome(shares[i][1], fitted),
     )  # fmt: skip
     found = {(m.fingerprint, m.member): m for m in chain.from_iterable(done)}
     return [[found[plan.fingerprint, member] for member in members] for members, plan in work]
+
+
+def _outcome(plan: Plan, fitted: Sequence[FittedMember]) -> Outcome:
+    """Return what members that have been fitted say; those fitted now have reported their work."""
+    passes = passes_of(plan, chain.from_iterable(member.passes() for member in fitted))
+    return Outcome(sum(member.epochs_run for member in fitted), passes=passes)
