@@ -445,6 +445,10 @@ class Job(Section):
         }
         return {name: path for name, path in paths.items() if path is not None}
 
+    def absolute(self, folder: Path) -> "Job":
+        """Return this job with absolute paths, where those given are relative to a folder."""
+        return make_job(_absolute(self.model_dump(exclude_none=True), folder), "job")
+
     def with_settings(self, settings: dict[str, Any], where: str) -> "Job":
         """Return this job with some options of preprocess, model or training set otherwise.
 
@@ -543,7 +547,7 @@ _OPTIONAL: dict[str, type[Section]] = {
 """Sections that a job may lack."""
 
 
-def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
+def read_job(path: Path, overrides: Sequence[str] = (), scheduler: str | None = None) -> Job:
     """Read a job file.
 
     Parameters
@@ -553,6 +557,8 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     overrides : sequence of str
         Settings ``section.key=value`` that take precedence; the value is TOML, or else a string.
         ``section=false`` takes a section out that a job may lack.
+    scheduler : str, optional
+        Address of a scheduler, which takes the place of the cluster that the file asks for.
 
     Returns
     -------
@@ -572,6 +578,8 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
         raise UserError(f"The job file {path} is not TOML: {error}") from None
     for override in overrides:
         _apply(content, override)
+    if scheduler:
+        _run_at(content, scheduler)
     return make_job(content, f"{path} with --set" if overrides else str(path))
 
 
@@ -596,6 +604,12 @@ def make_job(content: dict[str, Any], where: str) -> Job:
         raise UserError(f"{where}: {_sentence(error)}") from None
 
 
+def _absolute(content: Any, folder: Path) -> Any:
+    if isinstance(content, dict):
+        return {key: _absolute(value, folder) for key, value in content.items()}
+    return folder / content if isinstance(content, Path) else content
+
+
 def _apply(content: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     section, dot, name = key.strip().partition(".")
@@ -617,6 +631,15 @@ def _apply(content: dict[str, Any], override: str) -> None:
         for other in other_options(value):  # the file's, for the kind that it names
             table.pop(other, None)
     table[name] = value
+
+
+def _run_at(content: dict[str, Any], scheduler: str) -> None:
+    """Put a running scheduler in the place of the cluster that a job asks for."""
+    section = content.get("cluster", {})
+    if isinstance(section, dict):
+        others = other_options("address")
+        kept = {name: value for name, value in section.items() if name not in others}
+        content["cluster"] = kept | {"kind": "address", "address": scheduler}
 
 
 def _sentence(error: ValidationError) -> str:

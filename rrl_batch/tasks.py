@@ -10,6 +10,7 @@ import pandas as pd
 from rrl_batch.catalogue import write as catalogue
 from rrl_batch.cluster.monitor import report
 from rrl_batch.cluster.recorder import passes_of
+from rrl_batch.cluster.wanted import while_wanted
 from rrl_batch.cluster.worker import require_memory, takes_turns
 from rrl_batch.inference.predict import predict
 from rrl_batch.lightcurve.batch import LightCurveBatch
@@ -56,7 +57,7 @@ def folded_curves(pieces: Sequence[SurveyPartition], modes: Sequence[str]) -> li
     found: list[list[FoldedCurves]] = [[] for _ in modes]
     for piece in pieces:
         _require_memory(piece, points=0)
-        for batch in piece.batches():
+        for batch in while_wanted(piece.batches()):
             stars = folded(batch, "fourier")
             for mode, curves in zip(modes, found, strict=True):
                 own = stars.curves(stars.of_mode(mode))
@@ -81,7 +82,7 @@ def write_training_shard(
     """Write the training stars of a piece of the sky."""
     number, partition = piece
     _require_memory_to_prepare(partition, preprocess)
-    labelled = labelled_only(partition.batches(), root)
+    labelled = labelled_only(while_wanted(partition.batches()), root)
     prepared = (prepare(batch, **preprocess) for batch in labelled)
     return write_shard(prepared, number, root, selection, mark)
 
@@ -112,7 +113,8 @@ def write_catalogue_partition(
 ) -> Receipt:
     """Write the catalogue of a piece of the sky."""
     _require_memory_to_prepare(piece, preprocess)
-    rows = (predict_batch(batch, preprocess, model, mark) for batch in piece.batches())
+    batches = while_wanted(piece.batches())
+    rows = (predict_batch(batch, preprocess, model, mark) for batch in batches)
     return catalogue.write_partition(rows, piece, out, mark, description)
 
 

@@ -51,6 +51,15 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
     RunError
         If the cluster does not start, no scheduler answers at the address, or no worker comes.
     """
+    with running(cluster) as client:
+        _wait_for_workers(client, cluster)
+        _check_threads(client)
+        yield client
+
+
+@contextmanager
+def running(cluster: ClusterSection) -> Iterator["Client"]:
+    """Yield a client of a cluster whatever its workers are, and even if there are none."""
     import dask
 
     with (
@@ -58,8 +67,6 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
         _scheduler(cluster) as scheduler,
         _client(scheduler, cluster) as client,
     ):
-        _wait_for_workers(client, cluster)
-        _check_threads(client)
         yield client
 
 
