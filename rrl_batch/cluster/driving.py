@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -43,7 +43,9 @@ def driving(folder: JobFolder) -> Iterator[None]:
     finally:
         ended.set()
         beat.join()
-        file.unlink(missing_ok=True)
+        with suppress(OSError, ValueError):
+            if json.loads(file.read_text()) == mine:
+                file.unlink()
 
 
 def _beat(folder: JobFolder, file: Path, mine: dict[str, object], ended: threading.Event) -> None:
