@@ -12,13 +12,13 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
 from rrl_batch.cluster.connect import connect
 from rrl_batch.cluster.driving import driving, sole_writer
-from rrl_batch.cluster.events import Event, JobStarted, TaskDone, read_events
+from rrl_batch.cluster.events import EpochEnded, Event, JobStarted, TaskDone, read_events
 from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.jobs import JobFolder
 from rrl_batch.cluster.logs import logged
@@ -89,17 +89,27 @@ def drive(folder: JobFolder, job: Job, command: str, say: Say) -> None:
 
 def _check_starts(events: Iterable[Event]) -> None:
     """Check that a job gets on, and does not end the workers that drive it again and again."""
-    starts = 0
+    starts, known = 0, set[Hashable]()
     for event in events:
-        if isinstance(event, JobStarted):
-            starts += 1
-        elif isinstance(event, TaskDone) and event.fresh and event.pieces:
-            starts = 0
+        match event:
+            case JobStarted():
+                starts += 1
+            case TaskDone() | EpochEnded():
+                done = _done(event)
+                starts = starts if done <= known else 0
+                known |= done
     if starts >= MOST_STARTS:
         raise RunError(
             f"The job's driver was started {starts} times and ended each time before anything was "
             f"finished; its folder's log, or that of the workers, may say why."
         )
+
+
+def _done(event: TaskDone | EpochEnded) -> set[Hashable]:
+    """Return what need not be done again, or not as far."""
+    if isinstance(event, EpochEnded):
+        return {(event.member, event.epoch)}
+    return {(event.stage, piece.pixel) for piece in event.pieces}
 
 
 def main() -> int:

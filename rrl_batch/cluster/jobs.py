@@ -125,16 +125,26 @@ class JobFolder:
 
     def last_sign(self) -> "Sign | None":
         """Return the last sign of life of the job's driver, if it has one."""
-        file = self.path / DRIVER_FILE
         try:
-            heard = file.stat().st_mtime
-            driver: dict[str, Any] = json.loads(file.read_text())
+            heard = (self.path / DRIVER_FILE).stat().st_mtime
+            driver = self.driver()
         except FileNotFoundError:
             return None
         except ValueError:  # it is just being written
             return Sign(heard, alive=True)
         gone = driver["host"] == socket.gethostname() and not _runs(driver["pid"])
         return Sign(heard, alive=not gone and time.time() - heard < SILENT_SECONDS)
+
+    def driver(self) -> dict[str, Any]:
+        """Return who drives the job: `host`, `pid` and a `token` of the process.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If nobody does, or it is just being written.
+        """
+        found: dict[str, Any] = json.loads((self.path / DRIVER_FILE).read_text())
+        return found
 
     def ask_to_stop(self) -> None:
         """Leave word for the driver that it shall stop."""

@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -21,7 +22,7 @@ STYLES = {
 _BARS = " ▁▂▃▄▅▆▇█"
 _SMALL = ("compile", "check")
 """Stages that are shown only while they run."""
-_BAR_WIDTH = 20
+_LEAST_BAR, _MOST_BAR = 6, 30
 _LAST = 4
 
 
@@ -84,7 +85,7 @@ def job_screen(view: JobView) -> RenderableType:
     parts: list[RenderableType] = [_head(view, now)]
     stages = [s for s in run.order if s.name not in _SMALL or not (s.ended or view.is_over)]
     if stages:
-        parts.append(_stages(stages, now if not run.ended else run.ended.time))
+        parts.append(_stages(stages, run.ended.time if run.ended else now, view.state == "running"))
     if run.sky and run.sky.rows:
         parts.append(_sky(run))
     if run.losses:
@@ -111,23 +112,36 @@ def _head(view: JobView, now: float) -> Text:
     return text
 
 
-def _stages(stages: Sequence[StageState], now: float) -> Table:
+def _stages(stages: Sequence[StageState], now: float, goes_on: bool) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
-    table.add_column(width=_BAR_WIDTH)
+    table.add_column(min_width=_LEAST_BAR)
     for _ in range(4):
         table.add_column(justify="right", no_wrap=True)
     for stage in stages:
         style = "green" if stage.ended else "cyan"
         table.add_row(
             Text(stage.name, style),
-            ProgressBar(100, 100 * stage.fraction, width=_BAR_WIDTH),
+            _Bar(stage.fraction),
             f"{stage.so_far:,.0f} of {stage.total:,.0f} {stage.unit}",
             _rate(stage, now).replace(f" {stage.unit}", ""),
-            duration((stage.ended or now) - stage.began),
-            "" if stage.ended else f"+ {_left(stage, now)} left",
+            clock((stage.ended or now) - stage.began),
+            "" if stage.ended or not goes_on else f"{_clock_left(stage, now)} left",
         )
     return table
+
+
+class _Bar:
+    """A bar that takes the room that is left in its line, within limits."""
+
+    def __init__(self, fraction: float) -> None:
+        self._bar = ProgressBar(100, 100 * fraction)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._bar
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(_LEAST_BAR, min(_MOST_BAR, options.max_width))
 
 
 def _sky(run: RunState) -> Table:
@@ -189,6 +203,18 @@ def _rate(stage: StageState, now: float) -> str:
 def _left(stage: StageState, now: float) -> str:
     left = stage.seconds_left(now)
     return "?" if left is None else duration(left)
+
+
+def _clock_left(stage: StageState, now: float) -> str:
+    left = stage.seconds_left(now)
+    return "?" if left is None else clock(left)
+
+
+def clock(seconds: float) -> str:
+    """Return a time as a clock would show it, hours only if there are some."""
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def duration(seconds: float) -> str:

@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from rrl_batch.cluster import driving
 from rrl_batch.cluster.driving import REPLACED, check_sole_writer, sole_writer
-from rrl_batch.cluster.events import JobStarted, Piece, TaskDone
+from rrl_batch.cluster.events import EpochEnded, JobStarted, Piece, TaskDone
 from rrl_batch.cluster.jobs import DRIVER_FILE, JobFolder
 from rrl_batch.driver import MOST_STARTS, _check_starts
 from rrl_batch.errors import RunError, UserError
@@ -41,8 +42,8 @@ def test_a_driver_gives_signs_of_life_and_leaves_none(folder):
 
 @pytest.mark.usefixtures("quick")
 def test_a_job_that_is_to_stop_interrupts_its_driver(folder):
+    folder.ask_to_stop()
     with pytest.raises(KeyboardInterrupt), driving.driving(folder):
-        folder.ask_to_stop()
         time.sleep(60)
 
 
@@ -68,7 +69,7 @@ def test_an_output_has_one_job_at_a_time(tmp_path):
             with pytest.raises(UserError, match=r"The job sky-1 writes to .*catalogue already"):
                 check_sole_writer([other])
             with (
-                pytest.raises(UserError, match=r"sky-1 writes to .*; wait until it is done, cancel"),
+                pytest.raises(UserError, match=r"sky-1 writes to .*; wait until it is done"),
                 sole_writer([other], "/jobs/sky-2"),
             ):
                 pass
@@ -89,12 +90,18 @@ def test_a_job_waits_for_its_own_last_driver(tmp_path, monkeypatch):
 
 
 def test_a_driver_is_not_started_for_ever_without_getting_on():
+    about = {"time": 0.0, "job": "sky-1", "began": 0.0}
     begin = JobStarted(time=0.0, job="sky-1", title="")
-    about = {"time": 0.0, "job": "sky-1", "stage": "predict", "began": 0.0, "task": 0}
-    piece = Piece(Pixel(0, 1), 7)
-    found = TaskDone(**about, amount=7.0, fresh=0.0, pieces=[piece])
-    new = TaskDone(**about, amount=7.0, fresh=7.0, pieces=[piece])
-    _check_starts([begin, found] * (MOST_STARTS - 1))
-    _check_starts([begin, new] * (3 * MOST_STARTS))
+    found = TaskDone(**about, stage="predict", task=0, amount=7.0, fresh=0.0, pieces=[piece(1)])
+    trained = EpochEnded(**about, stage="train", member="gru_0_0", epoch=1)
+    compiled = TaskDone(**about, stage="compile", task=0, amount=1.0, fresh=1.0)
+    fruitless = [begin, compiled, trained, found]
+    _check_starts(fruitless * MOST_STARTS)  # the first one got on
     with pytest.raises(RunError, match=rf"started {MOST_STARTS} times .* before anything was fin"):
-        _check_starts([begin, new] + [begin, found] * MOST_STARTS)
+        _check_starts(fruitless * (MOST_STARTS + 1))
+    for new in (replace(found, pieces=[piece(2)]), replace(trained, epoch=2)):
+        _check_starts([*fruitless * MOST_STARTS, begin, new, *fruitless])
+
+
+def piece(pixel: int) -> Piece:
+    return Piece(Pixel(1, pixel), 7)
