@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,7 +25,7 @@ from rrl_batch.cluster.jobs import JobFolder
 from rrl_batch.cluster.logs import logged
 from rrl_batch.cluster.recorder import how_ended, recording
 from rrl_batch.cluster.security import make_security
-from rrl_batch.errors import RunError, SchedulerLostError
+from rrl_batch.errors import RunError, SchedulerLostError, UserError
 from rrl_batch.job import Job
 from rrl_batch.run import Say, outputs, run_job
 
@@ -121,7 +122,8 @@ def main() -> int:
     # as the worker sees the scheduler; its certificates are in the environment
     here = job.cluster.model_copy(update={"address": address, "tls": None})
     try:
-        reach(address, make_security())  # else it would take the place of one that does
+        with suppress(UserError):  # of which the job shall tell
+            reach(address, make_security())  # else it would take the place of one that does
         drive(folder, job.model_copy(update={"cluster": here}), command, lambda _: None)
     except BaseException:
         traceback.print_exc()  # for those who look after the package; the folder has the sentence
