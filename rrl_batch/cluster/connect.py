@@ -51,6 +51,23 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
     RunError
         If the cluster does not start, no scheduler answers at the address, or no worker comes.
     """
+    with connected(cluster) as client:
+        wait_for_workers(client, cluster)
+        check_threads(client)
+        yield client
+
+
+@contextmanager
+def connected(cluster: ClusterSection) -> Iterator["Client"]:
+    """Yield a client of a cluster, whether it has workers, and whatever they are like.
+
+    Raises
+    ------
+    UserError
+        If the cluster cannot be as the job has it.
+    RunError
+        If the cluster does not start, or no scheduler answers at the address.
+    """
     import dask
 
     with (
@@ -58,8 +75,6 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
         _scheduler(cluster) as scheduler,
         _client(scheduler, cluster) as client,
     ):
-        _wait_for_workers(client, cluster)
-        _check_threads(client)
         yield client
 
 
@@ -97,7 +112,7 @@ def security_of(cluster: ClusterSection) -> "Security":
     return make_security(cluster.tls)
 
 
-def _wait_for_workers(client: "Client", cluster: ClusterSection) -> None:
+def wait_for_workers(client: "Client", cluster: ClusterSection) -> None:
     """Wait for the first worker; what is done first must know how many there are."""
     with suppress(TimeoutError):
         client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)
@@ -113,7 +128,7 @@ def _wait_for_workers(client: "Client", cluster: ClusterSection) -> None:
         ) from None
 
 
-def _check_threads(client: "Client") -> None:
+def check_threads(client: "Client") -> None:
     """Check that no workers own more threads than there are cores for them.
 
     Jobs of a queue on the same host may have cores of their own each.
