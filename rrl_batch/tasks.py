@@ -18,6 +18,7 @@ from rrl_batch.lightcurve.memory import memory_needed
 from rrl_batch.lightcurve.population import FoldedCurves, statistics
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.lightcurve.sequences import Sequences
+from rrl_batch.sources.bulk.stage import stage_file
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.storage.sky import Pixel
 from rrl_batch.survey import write as survey
@@ -31,6 +32,10 @@ TRAINING_MEMORY = 700_000_000
 
 Preprocess = dict[str, Any]
 """Settings of the light-curve preparation, by name."""
+
+
+stage_bulk_file = takes_turns(stage_file)
+"""Read a bulk file of Gaia's epoch photometry."""
 
 
 @takes_turns
