@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 _EDGE_ORDER = 5
 """Order from which the edges of a pixel are drawn as straight lines."""
 
+_TO_POLE = 33
+"""Corners on the way from the outline of a pixel to the pole inside."""
+
 _DECIMALS = 4
 
 
@@ -96,9 +99,10 @@ def _on_the_map(longitude: Floats, latitude: Floats) -> Iterator[tuple[Floats, F
     around = longitude[0] - longitude[-1]
     if abs(around) > 180:  # a pole is inside, and the outline goes around it once
         end = longitude[0] - 360 * np.sign(around)
-        pole = 90 * np.sign(latitude.mean())
-        longitude = np.concatenate([longitude, [end, end, longitude[0]]])
-        latitude = np.concatenate([latitude, [latitude[0], pole, pole]])
+        up = np.linspace(latitude[0], 90 * np.sign(latitude.mean()), _TO_POLE)
+        start = np.full(_TO_POLE, longitude[0])
+        longitude = np.concatenate([longitude, np.full(_TO_POLE, end), start])
+        latitude = np.concatenate([latitude, up, up[::-1]])
     for turn in (-360, 0, 360):
         part = longitude + turn
         if part.min() < 180 and part.max() > -180:

@@ -214,7 +214,7 @@ def _draw_grid(plot: Any) -> None:
         plot.add_layout(
             Label(
                 x=float(x), y=float(y), text=f"{longitude % 360}°", text_align="center",
-                y_offset=2, **font,
+                text_baseline="middle", **font, **over,
             )
         )  # fmt: skip
     for latitude in (-60, -30, 30, 60):
