@@ -5,6 +5,7 @@ import base64
 import json
 import shutil
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+_START_SECONDS = 120
 
 
 class Browser:
@@ -74,6 +76,17 @@ class Browser:
             assert self._loop.time() < deadline, f"{expression} is not true: {self.complaints}"
             self._loop.run_until_complete(asyncio.sleep(0.2))
 
+    def close(self) -> None:
+        """Leave the tab."""
+
+        async def leave() -> None:
+            self._tab.close()
+            while await self._tab.read_message() is not None:
+                pass
+
+        self._loop.run_until_complete(leave())
+        self._loop.close()
+
     def screenshot(self, path: Path) -> None:
         """Write what is shown as PNG."""
         shot = self.call("Page.captureScreenshot", format="png")
@@ -90,20 +103,24 @@ def browser(profile: Path, width: int = 1280, height: int = 1250) -> Iterator[Br
             "--remote-debugging-port=0", f"--user-data-dir={profile}",
             f"--window-size={width},{height}", "--disable-dev-shm-usage", "about:blank",
         ],
-        stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "DevTools listening on" in line:
-                port = line.rsplit(":", 1)[1].split("/")[0]
-                break
-        else:
-            raise AssertionError("Chromium has not started")
+        port = _port(profile / "DevToolsActivePort")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
             tabs = json.load(answer)
-        tab = next(tab for tab in tabs if tab["type"] == "page")
-        yield Browser(tab["webSocketDebuggerUrl"])
+        tab = Browser(next(tab for tab in tabs if tab["type"] == "page")["webSocketDebuggerUrl"])
+        yield tab
+        tab.close()
     finally:
         process.terminate()
         process.wait(timeout=60)
+
+
+def _port(file: Path) -> str:
+    """Wait until the browser says where it listens."""
+    deadline = time.monotonic() + _START_SECONDS
+    while not file.exists() or not file.read_text():
+        assert time.monotonic() < deadline, "Chromium has not started"
+        time.sleep(0.1)
+    return file.read_text().splitlines()[0]

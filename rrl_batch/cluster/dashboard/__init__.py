@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from distributed import Scheduler
 
 
-async def dask_setup(scheduler: "Scheduler") -> None:
-    """Add the page to a scheduler that loads this module as it starts."""
+def dask_setup(scheduler: "Scheduler") -> None:
+    """Add the page to a scheduler that loads this module and then starts its plugins."""
     from rrl_batch.cluster.dashboard.plugin import JobsPlugin
 
-    await scheduler.register_scheduler_plugin(JobsPlugin(), idempotent=True)
+    scheduler.add_plugin(JobsPlugin(), idempotent=True)

@@ -38,7 +38,7 @@ class JobsPlugin(SchedulerPlugin):
         self.jobs: dict[str, RunState] = {}
         self._server: BokehTornado | None = None
 
-    def start(self, scheduler: "Scheduler") -> None:
+    async def start(self, scheduler: "Scheduler") -> None:
         """Take in what was told before, and add the page to the dashboard, if there is one."""
         for _, lines in scheduler.get_events(TOPIC):
             self._take_in(lines)

@@ -36,10 +36,8 @@ def sky_job(client):
 
 
 def test_the_page_is_served_and_in_the_navigation_of_the_others(client):
-    page = get(client, "rrl")
-    assert "<title>RR Lyrae stars on tcp://" in page
-    for other in (page, get(client, "status"), get(client, "info/main/workers.html")):
-        assert "RR Lyrae</a>" in other
+    for page in ("rrl", "status", "info/main/workers.html"):
+        assert "RR Lyrae</a>" in get(client, page)
 
 
 def test_it_loads_nothing_from_elsewhere(client):
@@ -61,12 +59,15 @@ def test_counters_are_those_of_the_catalogue(client, run):
     assert float(found['rrl_batch_compute_seconds_total{job="run",stage="predict"}']) > 0
 
 
-@gen_test()
+@gen_test(timeout=300)
 async def test_a_scheduler_that_loads_the_module_has_the_page():
     from tornado.httpclient import AsyncHTTPClient
 
     async with Scheduler(
-        dashboard_address="127.0.0.1:0", preload="rrl_batch.cluster.dashboard", port=0
+        dashboard_address="127.0.0.1:0",
+        preload="rrl_batch.cluster.dashboard",
+        host="127.0.0.1",
+        port=0,
     ) as scheduler:
         port = scheduler.http_server.port
         answer = await AsyncHTTPClient().fetch(f"http://127.0.0.1:{port}/rrl")
@@ -81,7 +82,12 @@ async def test_a_scheduler_that_loads_the_module_has_the_page():
 
 def test_a_scheduler_without_a_dashboard_goes_on_without_the_page():
     with (
-        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=0,
+            processes=False,
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+        ) as cluster,
         cluster.get_client() as client,
     ):
         tell(client, job_events(whole_sky(0), 1, now=100.0))

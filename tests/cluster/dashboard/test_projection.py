@@ -29,7 +29,7 @@ def test_positions_are_where_wcs_has_them():
     assert y == pytest.approx((expected[1] - wcs.wcs.crpix[1] + 1) / unit, abs=1e-4)
 
 
-@pytest.mark.parametrize("order", [0, 1, 3, 5])
+@pytest.mark.parametrize("order", [0, 1, 3])
 def test_every_pixel_has_its_area_wherever_it_is(order):
     # the projection and HEALPix both keep areas
     n_pixels = 12 * 4**order
@@ -38,7 +38,7 @@ def test_every_pixel_has_its_area_wherever_it_is(order):
         shapes.pixel, [area(x, y) for x, y in zip(shapes.xs, shapes.ys, strict=True)], n_pixels
     )
     assert areas.sum() == pytest.approx(2 * np.pi, rel=2e-3)
-    assert areas == pytest.approx(2 * np.pi / n_pixels, rel=0.2)
+    assert areas == pytest.approx(2 * np.pi / n_pixels, rel=0.06)
 
 
 @given(st.integers(0, 4), st.integers(0, 10**6))
