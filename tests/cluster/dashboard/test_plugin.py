@@ -36,7 +36,7 @@ def sky_job(client):
 
 
 def test_the_page_is_served_and_in_the_navigation_of_the_others(client):
-    for page in ("rrl", "status", "info/main/workers.html"):
+    for page in ("rrl", "status", "workers"):
         assert "RR Lyrae</a>" in get(client, page)
 
 
@@ -70,7 +70,8 @@ async def test_a_scheduler_that_loads_the_module_has_the_page():
         port=0,
     ) as scheduler:
         port = scheduler.http_server.port
-        answer = await AsyncHTTPClient().fetch(f"http://127.0.0.1:{port}/rrl")
+        address = f"http://127.0.0.1:{port}/rrl"
+        answer = await AsyncHTTPClient().fetch(address, request_timeout=300)
         assert "RR Lyrae" in answer.body.decode()
         plugin = scheduler.plugins[JobsPlugin.name]
         scheduler.log_event(TOPIC, [JobStarted(time=1.0, job="x", title="X").to_json()])
