@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rrl_batch.errors import SchedulerLostError
+
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, performance_report
 
 PERFORMANCE_FILE = "performance.html"
 
@@ -35,9 +37,18 @@ def performance_kept(client: "Client", folder: Path) -> Iterator[None]:
         report.__enter__()
     try:
         yield
-    finally:
-        try:
-            with client.as_current():
-                report.__exit__(None, None, None)
-        except Exception as error:
-            log.warning("There is no report of the job's performance: %s.", error)
+    except SchedulerLostError:
+        raise  # there is nobody to report
+    except BaseException:
+        _write(client, report)
+        raise
+    else:
+        _write(client, report)
+
+
+def _write(client: "Client", report: "performance_report") -> None:
+    try:
+        with client.as_current():
+            report.__exit__(None, None, None)
+    except Exception as error:
+        log.warning("There is no report of the job's performance: %s.", error)
