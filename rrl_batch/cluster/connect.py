@@ -55,6 +55,7 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
     with connected(cluster) as client:
         wait_for_workers(client, cluster)
         check_threads(client)
+        _show_jobs(client)
         yield client
 
 
@@ -157,6 +158,16 @@ def _cores() -> tuple[tuple[int, ...], int]:
     from dask.system import cpu_count
 
     return tuple(sorted(os.sched_getaffinity(0))), cpu_count()
+
+
+def _show_jobs(client: "Client") -> None:
+    """Let the scheduler's dashboard have our page, unless it has it already."""
+    from rrl_batch.cluster.dashboard.plugin import JobsPlugin
+
+    try:
+        client.register_plugin(JobsPlugin())
+    except ImportError as error:
+        log.warning("The scheduler's dashboard has no page /rrl: %s there.", error)
 
 
 def training_backend(client: "Client") -> str:
