@@ -169,6 +169,12 @@ class FitOptions(Section):
     weight_errors: bool = Field(
         True, description="whether labels whose errors are all known weigh by 1/error²"
     )
+    weight_noise: float = Field(
+        0.0,
+        ge=0,
+        description="how much less noisy light curves weigh: by 1 + (weight_noise times the noise "
+        "in mag)²; 0: all weigh alike",
+    )
     stop_fraction: float = Field(
         0.15,
         ge=0,

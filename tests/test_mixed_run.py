@@ -29,7 +29,7 @@ PASSES = {"gru": 2, "mlp": 3}
 def job(run):
     training = run.job.training.model_dump() | {
         "repeats": 2, "epochs": 2, "schedule": "onecycle", "stop_fraction": 0.0, "patience": 1,
-        "of": {"mlp": {"epochs": PASSES["mlp"]}},
+        "of": {"mlp": {"epochs": PASSES["mlp"]}}, "weight_noise": 50.0,
     }  # fmt: skip
     model = {"architecture": list(KINDS), "beside": list(BESIDE), "static": "period"}
     return make_job({"preprocess": {"points": 8}, "model": model, "training": training}, "test")
