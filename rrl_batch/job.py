@@ -481,6 +481,11 @@ class Job(Section):
                     raise ValueError(str(error)) from None
         return self
 
+    def __repr__(self) -> str:
+        chosen = self.model_dump(mode="json", exclude_defaults=True)
+        options = [f"{s}.{key} = {v!r}" for s, keys in chosen.items() for key, v in keys.items()]
+        return f"<Job: {', '.join(options) or 'every option as it is by default'}>"
+
     def require(self, *sections: str) -> None:
         """Check that the paths that a command needs are given.
 
@@ -509,6 +514,10 @@ class Job(Section):
             if (section := getattr(self, name)) is not None
         }
         return {name: path for name, path in paths.items() if path is not None}
+
+    def absolute(self, folder: Path) -> "Job":
+        """Return this job with absolute paths, where those given are relative to a folder."""
+        return make_job(_absolute(self.model_dump(exclude_none=True), folder), "job")
 
     def with_settings(self, settings: dict[str, Any], where: str) -> "Job":
         """Return this job with some options of preprocess, model or training set otherwise.
@@ -634,7 +643,7 @@ _OPTIONAL: dict[str, type[Section]] = {
 """Sections that a job may lack."""
 
 
-def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
+def read_job(path: Path, overrides: Sequence[str] = (), scheduler: str | None = None) -> Job:
     """Read a job file.
 
     Parameters
@@ -644,6 +653,8 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     overrides : sequence of str
         Settings ``section.key=value`` that take precedence; the value is TOML, or else a string.
         ``section=false`` takes a section out that a job may lack.
+    scheduler : str, optional
+        Address of a scheduler, which takes the place of the cluster that the file asks for.
 
     Returns
     -------
@@ -663,6 +674,8 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
         raise UserError(f"The job file {path} is not TOML: {error}") from None
     for override in overrides:
         _apply(content, override)
+    if scheduler:
+        _run_at(content, scheduler)
     return make_job(content, f"{path} with --set" if overrides else str(path))
 
 
@@ -685,6 +698,12 @@ def make_job(content: dict[str, Any], where: str) -> Job:
         return Job.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{where}: {_sentence(error)}") from None
+
+
+def _absolute(content: Any, folder: Path) -> Any:
+    if isinstance(content, dict):
+        return {key: _absolute(value, folder) for key, value in content.items()}
+    return folder / content if isinstance(content, Path) else content
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
@@ -717,6 +736,15 @@ def _put(content: dict[str, Any], key: str, value: Any) -> None:
             inner = ".".join(sections[:i])
             raise UserError(f"The job has a key '{inner}' where a section [{inner}] belongs.")
     table[name] = value
+
+
+def _run_at(content: dict[str, Any], scheduler: str) -> None:
+    """Put a running scheduler in the place of the cluster that a job asks for."""
+    section = content.get("cluster", {})
+    if isinstance(section, dict):
+        others = other_options("address")
+        kept = {name: value for name, value in section.items() if name not in others}
+        content["cluster"] = kept | {"kind": "address", "address": scheduler}
 
 
 def _require_used(job: Job, settings: Iterable[str], where: str) -> None:

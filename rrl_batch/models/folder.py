@@ -168,6 +168,19 @@ class ModelCard(_Strict):
         """All kinds of predictor that have members."""
         return tuple(dict.fromkeys((*self.architecture, *self.beside)))
 
+    @property
+    def summary(self) -> str:
+        """What the model is, and how good out of fold, in one line."""
+        network, baseline = self.metrics["network"], self.metrics["baseline"]
+        return (
+            f"{len(self.members)} x {' + '.join(self.architecture)} on {network['n']:,} stars; "
+            f"out of fold RMSE {network['rmse']:.3f} dex, R2 {network['r2']:.3f} "
+            f"(baseline {baseline['rmse']:.3f}, {baseline['r2']:.3f})"
+        )
+
+    def __repr__(self) -> str:
+        return f"<ModelCard: {self.summary}>"
+
     def write(self, folder: Path) -> None:
         """Write `model.json`: from here on the model is complete."""
         write_json(folder / CARD, self.model_dump(mode="json"))
