@@ -101,6 +101,7 @@ def no_cluster(monkeypatch):
         monkeypatch.setattr(f"rrl_batch.{name}", lambda *_: pytest.fail("a cluster starts"))
 
 
+@pytest.mark.usefixtures("no_cluster")
 @pytest.mark.parametrize("command", ["run", "train"])
 @pytest.mark.parametrize(
     ("changed", "sentence"),
@@ -114,7 +115,7 @@ def no_cluster(monkeypatch):
     ],
 )
 def test_what_is_wrong_with_a_job_is_said_before_a_cluster_starts(
-    capsys, run, tmp_path, monkeypatch, no_cluster, command, changed, sentence
+    capsys, run, tmp_path, monkeypatch, command, changed, sentence
 ):
     monkeypatch.chdir(tmp_path)
     settings = [f"survey.path={run.survey}", f"labels.path={run.labels}", "labels.scale=true"]
@@ -123,7 +124,8 @@ def test_what_is_wrong_with_a_job_is_said_before_a_cluster_starts(
     assert sentence in fails(capsys, command, job_file(tmp_path), *words)
 
 
-def test_simulated_labels_need_a_scale_before_anything_is_simulated(capsys, tmp_path, no_cluster):
+@pytest.mark.usefixtures("no_cluster")
+def test_simulated_labels_need_a_scale_before_anything_is_simulated(capsys, tmp_path):
     job = job_file(tmp_path, "[simulate]\nstars = 10\n")
     sections = ("survey", "labels", "model", "catalogue", "evaluation")
     settings = [f"--set={section}.path={tmp_path / section}" for section in sections]
@@ -142,9 +144,10 @@ def test_an_unexpected_failure_is_a_sentence_too(capsys, monkeypatch, tmp_path):
         main(["--traceback", "verify", str(tmp_path)])
 
 
+@pytest.mark.usefixtures("no_cluster")
 @pytest.mark.parametrize("file", ["out_of_fold.parquet", "gru_0_1.weights.h5"])
 def test_a_model_without_one_of_its_files_is_refused_before_a_cluster_starts(
-    capsys, run, tmp_path, no_cluster, file
+    capsys, run, tmp_path, file
 ):
     model = shutil.copytree(run.model, tmp_path / "model")
     (model / file).unlink()
