@@ -108,7 +108,7 @@ def no_cluster(monkeypatch):
     [
         ("survey.path=nowhere", "There is no survey at nowhere"),
         ("labels.path=nowhere.csv", "nowhere.csv"),
-        ("labels.scale=tru", "There are no labels on the scale 'tru'"),
+        ("labels.scale=tru", "has no labels on the scale 'tru'; did you mean 'true'?"),
         ("labels.fold=part", "'part'"),
         ("training.of.gp.epochs=3", "training.epochs does not change a 'gp'"),
         ("model.beside=grv", "no architecture 'grv'; did you mean 'gru'?"),
