@@ -87,6 +87,8 @@ def test_the_card_names_the_members_and_how_they_were_made(mixed, job):
         assert {m.epochs for m in card.members if m.architecture == kind} == {passes}
     assert card.training["schedule"] == job.training.schedule == "onecycle"
     assert card.training["of"] == {"mlp": {"epochs": PASSES["mlp"]}}
+    assert card.combined == card.members[:8]
+    assert card.summary.startswith("8 x ridge + gru on ")
     assert verify(mixed / "catalogue").faults == []
 
 
