@@ -186,11 +186,13 @@ class FitOptions(Section):
     patience: int = Field(40, ge=1, description="passes without improvement that end it")
     schedule: Literal["constant", "onecycle"] = Field(
         "constant",
-        description="learning rate of networks; onecycle: rises to learning_rate, then falls to zero with the "
-        "last of the passes",
+        description="learning rate of networks; onecycle: rises to learning_rate, then falls to "
+        "zero with the last of the passes",
     )
     batch_size: int = Field(256, ge=1, description="stars in a training step of a network")
-    learning_rate: float = Field(0.01, gt=0, description="(highest) learning rate of networks")
+    learning_rate: float = Field(
+        0.01, gt=0, description="(highest) learning rate of Adam, for networks"
+    )
 
 
 class TrainingSection(FitOptions, SelectionOptions):
