@@ -91,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train the model of a job")
     add_job_file(train)
     train.set_defaults(command=_train)
+    doctor = commands.add_parser(
+        "doctor", help="check this machine, and a job's files and cluster, before it runs"
+    )
+    add_job_file(doctor, nargs="?")
+    doctor.set_defaults(command=_doctor, workers=None)
 
     predict = commands.add_parser("predict", help="write the catalogue of a survey")
     predict.add_argument("--model", type=Path, required=True, help="folder of the model")
@@ -224,12 +229,12 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from rrl_batch.models.folder import ModelCard
+    from rrl_batch.models.folder import read_whole
     from rrl_batch.run import write_catalogue
     from rrl_batch.survey.read import open_survey
 
     # mistakes in what is given come out before a cluster starts
-    survey, _ = open_survey(options.survey), ModelCard.read(options.model)
+    survey, _ = open_survey(options.survey), read_whole(options.model)
     with _cluster(options) as client:
         write_catalogue(client, survey, options.model, options.out, print)
 
@@ -252,6 +257,26 @@ def _verify(options: argparse.Namespace) -> None:
     verify_catalogue(options.catalogue, print)
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from rrl_batch.doctor.examine import examine
+    from rrl_batch.doctor.finding import summary
+    from rrl_batch.doctor.subject import Subject
+
+    if options.job:
+        job = read_job_file(options)
+        subject = Subject(job.cluster, job)
+    elif options.settings:
+        raise UserError("--set changes a job; name its file, too: rrl-batch doctor JOB.toml.")
+    else:
+        subject = Subject(_section(options))
+    findings = []
+    for name, finding in examine(subject, with_cluster=bool(options.job or options.scheduler)):
+        print(finding.lines(name), flush=True)
+        findings.append(finding)
+    print(summary(findings))
+    return int(any(finding.state == "fails" for finding in findings))
+
+
 def _export(options: argparse.Namespace) -> None:
     from rrl_batch.catalogue.export import export
 
@@ -262,14 +287,19 @@ def _export(options: argparse.Namespace) -> None:
 @contextmanager
 def _cluster(options: argparse.Namespace) -> "Iterator[Client]":
     """Yield a client of the cluster that a command without a job file runs on."""
+    with _connect(_section(options)) as client:
+        yield client
+
+
+def _section(options: argparse.Namespace) -> "ClusterSection":
+    """Return the cluster that a command without a job file runs on."""
     from rrl_batch.job import make_job
 
     section: dict[str, Any] = {"workers": options.workers}
     if options.scheduler:
         section = {"kind": "address", "address": options.scheduler}
     section["tls"] = options.tls
-    with _connect(make_job({"cluster": section}, "command line").cluster) as client:
-        yield client
+    return make_job({"cluster": section}, "command line").cluster
 
 
 @contextmanager

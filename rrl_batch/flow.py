@@ -6,6 +6,7 @@ Dask, and ends in a file that is committed, so that a run that was stopped goes 
 """
 
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,10 @@ from rrl_batch.cluster.monitor import gather
 from rrl_batch.cluster.recorder import tell_training_set
 from rrl_batch.cluster.worker import compile_once
 from rrl_batch.contracts.histogram import feh_histogram
+from rrl_batch.inference.model import open_model
 from rrl_batch.job import Job
 from rrl_batch.lightcurve.batch import LightCurveBatch
-from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard, preparation, write_priors
+from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard, write_priors
 from rrl_batch.sources.bulk.mirror import contents, files_for
 from rrl_batch.sources.bulk.stage import StagedFile, Staging
 from rrl_batch.sources.files import stage_transits
@@ -151,10 +153,15 @@ def train(
     n_folds = assign_training_folds(
         {root: receipts}, labels, training.folds, training.repeats, training.seed
     )
-    plan = Plan(
-        root.resolve(), receipts, fit_settings_of(job), root.resolve(), mark, model.resolve()
-    )
-    (members,) = fit_members(client, [(members_of(job, n_folds), plan)])
+    shards = root.resolve()
+    work = [
+        (
+            members_of(job, kind, n_folds),
+            Plan(shards, receipts, fit_settings_of(job, kind), shards, mark, model.resolve()),
+        )
+        for kind in job.model.kinds
+    ]
+    members = list(chain.from_iterable(fit_members(client, work)))
     return finish_model(
         model,
         root,
@@ -173,23 +180,21 @@ def train(
 
 def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifest:
     """Write the catalogue: a row for every star of a survey, by the ensemble of a model."""
-    card = ModelCard.read(model)
-    mark = checksum(model / CARD)
-    made_from = {"survey": survey.fingerprint, "model": mark, "code_version": __version__}
+    ensemble = open_model(model)
+    card = ensemble.card
+    made_from = {"survey": survey.fingerprint, "model": ensemble.mark, "code_version": __version__}
     if claim(out, "catalogue", made_from) and is_whole(out):
         return Manifest.read(out)
 
-    preprocess = preparation(model, card)
-    check_alignment(client, survey, model, preprocess)
+    check_alignment(client, survey, model, ensemble.preparation)
     learnt_from = pq.read_table(model / OUT_OF_FOLD, columns=["feh"])["feh"]
     tell_training_set(client, feh_histogram(learnt_from))
-    arguments = {"preprocess": preprocess, "model": model.resolve(), "mark": mark}
-    compile_once(client, tasks.predict_batch, LightCurveBatch.empty(), **arguments)
+    compile_once(client, ensemble.predict, LightCurveBatch.empty())
     receipts = over_the_sky(
         client, tasks.write_catalogue_partition, survey.partitions,
         [piece.pixel for piece in survey.partitions],
         [piece.rows for piece in survey.partitions], STARS_PER_TASK, stage="predict",
-        **arguments, out=out.resolve(), description=catalogue.describe(survey, card),
+        model=ensemble, out=out.resolve(), description=catalogue.describe(survey, card),
     )  # fmt: skip
     provenance = catalogue.provenance(survey, model, card, made_from)
     return catalogue.finish_catalogue(

@@ -43,9 +43,9 @@ def add_job_commands(commands: Any) -> None:
     add_jobs_folder(status)
 
 
-def add_job_file(parser: argparse.ArgumentParser) -> None:
+def add_job_file(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     """Add the arguments of a command that does what a job file says."""
-    parser.add_argument("job", type=Path, help="job file (TOML)")
+    parser.add_argument("job", type=Path, nargs=nargs, help="job file (TOML)")
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
         help="override an option of the job file; may be repeated",
@@ -100,7 +100,7 @@ def _find(options: argparse.Namespace) -> "JobFolder":
 def _submit(options: argparse.Namespace) -> None:
     import shutil
 
-    from rrl_batch.cluster.connect import running
+    from rrl_batch.cluster.connect import connected
     from rrl_batch.cluster.driving import check_sole_writer
     from rrl_batch.cluster.submit import submit
     from rrl_batch.cluster.versions import check_versions
@@ -115,7 +115,7 @@ def _submit(options: argparse.Namespace) -> None:
             "'rrl-batch run' the job on one of its own."
         )
     check_sole_writer(outputs(job))
-    with running(job.cluster) as client:
+    with connected(job.cluster) as client:
         check_versions(client)
         folder = make_folder(options, job)
         try:
@@ -184,11 +184,11 @@ def _cancel(options: argparse.Namespace) -> None:
 
 def _let_go(folder: "JobFolder") -> None:
     """Tell the scheduler of a job, if it is there, that nobody wants it any more."""
-    from rrl_batch.cluster.connect import running
+    from rrl_batch.cluster.connect import connected
     from rrl_batch.cluster.submit import let_go
 
     try:
-        with running(folder.job.cluster) as client:
+        with connected(folder.job.cluster) as client:
             let_go(client, folder)
     except RunError as error:
         print(f"{error} Its driver, if there is one, stops all the same.")

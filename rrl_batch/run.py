@@ -44,7 +44,7 @@ def check_job(job: Job) -> None:
 
 def check_architectures(job: Job) -> None:
     """Check that the predictors of a job are such that a model can be made of."""
-    for architecture in job.model.architecture:
+    for architecture in job.model.kinds:
         check_model(architecture)
 
 
@@ -128,12 +128,7 @@ def train_model(client: "Client", survey: Survey, job: Job, say: Say) -> None:
     """Train the model of a job, and say how well it does on stars that it has not seen."""
     path = job.paths()["model"]
     card = flow.train(client, survey, labels_of(job), path, job)
-    network, baseline = card.metrics["network"], card.metrics["baseline"]
-    say(
-        f"model      {path}: {len(card.members)} x {' + '.join(card.architecture)} on "
-        f"{network['n']:,} stars; out of fold RMSE {network['rmse']:.3f} dex, R2 "
-        f"{network['r2']:.3f} (baseline {baseline['rmse']:.3f}, {baseline['r2']:.3f})"
-    )
+    say(f"model      {path}: {card.summary}")
 
 
 def write_catalogue(client: "Client", survey: Survey, model: Path, out: Path, say: Say) -> None:

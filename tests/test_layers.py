@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "rrl_batch"
 # a part may import from itself and from the parts before it
 LAYERS = [
     "errors", "contracts", "storage", "lightcurve", "survey", "sources", "models", "training",
-    "inference", "catalogue", "experiment", "report", "job", "cluster", "tasks", "stages",
-    "experiments", "flow", "run", "driver", "job_commands", "cli", "__main__",
+    "inference", "catalogue", "experiment", "report", "job", "cluster", "tasks", "stages", "bags",
+    "experiments", "flow", "run", "driver", "doctor", "job_commands", "cli", "__main__",
 ]  # fmt: skip
 
 
