@@ -1,6 +1,5 @@
 """How jobs look in a terminal: a line each, or all about one."""
 
-import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -28,20 +27,22 @@ _MOST_PASSES = 40
 _LAST = 4
 
 
-def jobs_table(views: Sequence[JobView]) -> RenderableType:
+def jobs_table(views: Sequence[JobView], now: float) -> RenderableType:
     """Lay out some jobs, a line each, and below what is to know about some of them.
 
     Parameters
     ----------
     views : sequence of JobView
         How they are.
+    now : float
+        Unix time, in s.
     """
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("job", "state", "stage"):
         table.add_column(name, no_wrap=True)
     for name in ("partitions", "rate", "left", "warnings"):
         table.add_column(name, justify="right", no_wrap=True)
-    now, notes = time.time(), []
+    notes = []
     for view in views:
         run = view.run
         stage = None if view.is_over else run.current
@@ -75,15 +76,17 @@ def note(view: JobView, now: float) -> str:
     return ""
 
 
-def job_screen(view: JobView) -> RenderableType:
+def job_screen(view: JobView, now: float) -> RenderableType:
     """Lay out all about a job.
 
     Parameters
     ----------
     view : JobView
         How it is.
+    now : float
+        Unix time, in s.
     """
-    now, run = time.time(), view.run
+    run = view.run
     parts: list[RenderableType] = [_head(view, now)]
     stages = [s for s in run.order if s.name not in _SMALL or not (s.ended or view.is_over)]
     if stages:
