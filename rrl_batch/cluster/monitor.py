@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from rrl_batch.cluster.recorder import NamedPass, Outcome, StageRecorder
 from rrl_batch.cluster.wanted import end_unwanted_task
-from rrl_batch.errors import RunError
+from rrl_batch.errors import RunError, SchedulerLostError
 from rrl_batch.storage.sky import Pixel
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _results(client: "Client", done: "list[Future]", stage: str) -> list[Any]:
     try:
         return client.gather(done)
     except FutureCancelledError:
-        raise RunError(
+        raise SchedulerLostError(
             f"{stage}: the scheduler has let go of its tasks: it has gone or was restarted; give "
             f"the same command again when it is there, what is finished stays."
         ) from None
