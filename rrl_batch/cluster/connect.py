@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rrl_batch.cluster.environment import keras_backend, settings
-from rrl_batch.cluster.handshake import reach
+from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.kinds import started
 from rrl_batch.cluster.security import make_security
 from rrl_batch.errors import RunError, UserError
@@ -49,7 +49,8 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
         If the cluster cannot be as the job has it, or the workers of a host own more threads than
         it has cores.
     RunError
-        If the cluster does not start, no scheduler answers at the address, or no worker comes.
+        If the cluster does not start, no scheduler answers at the address, or no worker comes; a
+        SchedulerLostError if the scheduler is out of reach later.
     """
     with connected(cluster) as client:
         wait_for_workers(client, cluster)
@@ -74,6 +75,7 @@ def connected(cluster: ClusterSection) -> Iterator["Client"]:
         dask.config.set(settings()),
         _scheduler(cluster) as scheduler,
         _client(scheduler, cluster) as client,
+        noticing_loss(client),
     ):
         yield client
 

@@ -29,7 +29,7 @@ from rrl_batch.cluster.events import (
     TrainingSetKnown,
     Warned,
 )
-from rrl_batch.errors import RunError, UserError
+from rrl_batch.errors import RunError, SchedulerLostError, UserError
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.storage.sky import Pixel
 from rrl_batch.training.problem import Pass, Plan
@@ -185,6 +185,8 @@ def recording(
             )
         )  # fmt: skip
         yield recorder
+    except SchedulerLostError:
+        raise  # another driver may go on
     except BaseException as error:
         _end(recorder, *how_ended(error))
         raise
