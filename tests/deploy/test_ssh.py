@@ -1,9 +1,12 @@
 """The kind `ssh` and `deploy/ssh`, with an sshd that is started for the tests."""
 
+import contextlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from string import Template
 
 import pytest
 import sandbox
@@ -41,11 +44,11 @@ def files(catalogue):
 
 
 @pytest.mark.usefixtures("hosts")
-def test_hosts_give_the_catalogue_of_this_machine(run, tmp_path):
-    with connect(section()) as client:
+def test_hosts_give_the_catalogue_of_this_machine(run, certificates, tmp_path):
+    with connect(section(tls=str(certificates / "scheduler"))) as client:
         client.wait_for_workers(2, timeout=sandbox.SECONDS)
         address = client.scheduler.address
-        assert address.startswith("tcp://127.0.0.1:")
+        assert address.startswith("tls://127.0.0.1:")
         assert len(set(client.run(os.getenv, "SSH_CONNECTION").values())) == 2
         assert set(client.run(os.getenv, "KERAS_BACKEND").values()) == {"tensorflow"}
         assert set(client.nthreads().values()) == {1}
@@ -71,17 +74,50 @@ def test_a_host_that_cannot_be_used_is_a_sentence(options, reason):
     assert "\n" not in str(refusal.value)
 
 
-UNITS = Path(__file__).parents[2] / "deploy/ssh"
+FOLDER = Path(__file__).parents[2] / "deploy/ssh"
+UNITS = [FOLDER / f"rrl-batch-{name}@.service" for name in ("scheduler", "worker")]
 
 
-@pytest.mark.parametrize("unit", sorted(UNITS.glob("*.service")), ids=lambda path: path.name)
+def installed(unit, **changed):
+    """Return a unit's text as it would be on this machine."""
+    text = unit.read_text().replace("/opt/rrl_batch/.venv", sys.prefix)
+    for old, new in changed.items():
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 def test_the_units_are_valid(unit, tmp_path):
     if sandbox.missing("systemd-analyze"):
         pytest.skip("systemd-analyze is not here")
-    installed = tmp_path / unit.name
-    installed.write_text(unit.read_text().replace("/opt/rrl_batch/.venv", sys.prefix))
-    command = ["systemd-analyze", "verify", installed]
+    (tmp_path / unit.name).write_text(installed(unit))
+    command = ["systemd-analyze", "verify", tmp_path / unit.name]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=sandbox.SECONDS, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def words(unit, environment):
+    """Return the command of a unit, with its variables, as systemd would start it."""
+    command = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", unit, re.MULTILINE)[1]
+    return Template(command.replace("\\\n", " ")).substitute(environment).split()
+
+
+def test_the_units_start_workers_that_encrypt(certificates):
+    port = sandbox.free_port()
+    address = f"tls://127.0.0.1:{port}"
+    lines = (FOLDER / "environment").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    settings |= {"SCHEDULER": address, "WORKERS": "1"}
+    local = {"--port 8786": f"--port {port} --host 127.0.0.1", "127.0.0.1:8787": "127.0.0.1:0"}
+    with contextlib.ExitStack() as running:
+        for unit, role in zip(UNITS, ("scheduler", "worker"), strict=True):
+            own = settings | {"CREDENTIALS_DIRECTORY": str(certificates / role)}
+            command = words(installed(unit, **local), own)
+            running.enter_context(sandbox.process(*command, env=os.environ | own))
+        sandbox.until(lambda: sandbox.answers(port), "the scheduler's start")
+        section = {"kind": "address", "address": address, "tls": str(certificates / "client")}
+        with connect(make_job({"cluster": section}, "test").cluster) as client:
+            assert set(client.nthreads().values()) == {1}
+            assert set(client.run(os.getenv, "KERAS_BACKEND").values()) == {"tensorflow"}

@@ -68,19 +68,25 @@ def read_manifest(cluster: ClusterSection) -> dict[str, Any]:
     Raises
     ------
     UserError
-        If the file cannot be read, or holds no DaskCluster.
+        If the file cannot be read, or holds no DaskCluster with workers.
     """
     import yaml
 
     if cluster.manifest is None:
         raise UserError("The job names no cluster.manifest.")
     try:
-        documents = [d for d in yaml.safe_load_all(cluster.manifest.read_text()) if d]
+        documents = list(yaml.safe_load_all(cluster.manifest.read_text()))
     except (OSError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"The manifest {cluster.manifest} cannot be read: {reason}.") from None
-    for document in documents:
-        if isinstance(document, dict) and document.get("kind") == "DaskCluster":
-            document["spec"]["worker"]["replicas"] = cluster.min_workers or cluster.workers
-            return document
-    raise UserError(f"The manifest {cluster.manifest} has no document of the kind DaskCluster.")
+    resources = (document for document in documents if isinstance(document, dict))
+    manifest = next((r for r in resources if r.get("kind") == "DaskCluster"), None)
+    if manifest is None:
+        raise UserError(f"The manifest {cluster.manifest} has no document of the kind DaskCluster.")
+    try:
+        manifest["spec"]["worker"]["replicas"] = cluster.min_workers or cluster.workers
+    except (KeyError, TypeError):
+        raise UserError(
+            f"The manifest {cluster.manifest} has no workers, spec.worker, in its DaskCluster."
+        ) from None
+    return manifest
