@@ -31,6 +31,7 @@ def add_commands(commands: Commands) -> None:
 
     status = commands.add_parser("status", help="tell how jobs are")
     status.add_argument("job", nargs="?", help="id of a job; all jobs if not given")
+    add_jobs_folder(status)
     status.set_defaults(command=_status)
     for name, command, text in (
         ("watch", _watch, "show how a job goes on; ctrl-C leaves it running"),
@@ -39,9 +40,8 @@ def add_commands(commands: Commands) -> None:
     ):
         about = commands.add_parser(name, help=text)
         about.add_argument("job", help="id of the job")
-        about.set_defaults(command=command)
         add_jobs_folder(about)
-    add_jobs_folder(status)
+        about.set_defaults(command=command)
 
     doctor = commands.add_parser(
         "doctor", help="check this machine, and a job's files and cluster, before it runs"
