@@ -57,7 +57,11 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
     with connected(cluster) as client:
         wait_for_workers(client, cluster)
         check_threads(client)
+<<<<<<< HEAD
         check_versions(client)
+=======
+        _show_jobs(client)
+>>>>>>> f5e9cb029c1294eb1f8226ed6c14eaf2466131fb
         yield client
 
 
@@ -118,7 +122,7 @@ def security_of(cluster: ClusterSection) -> "Security":
 
     if cluster.kind in ("local", "cuda"):
         return Security(require_encryption=False)
-    return make_security(cluster.tls)
+    return make_security(cluster.tls, serves=cluster.kind != "address")
 
 
 def wait_for_workers(client: "Client", cluster: ClusterSection) -> None:
@@ -164,6 +168,16 @@ def _cores() -> tuple[tuple[int, ...], int]:
     from dask.system import cpu_count
 
     return tuple(sorted(os.sched_getaffinity(0))), cpu_count()
+
+
+def _show_jobs(client: "Client") -> None:
+    """Let the scheduler's dashboard have our page, unless it has it already."""
+    from rrl_batch.cluster.dashboard.plugin import JobsPlugin
+
+    try:
+        client.register_plugin(JobsPlugin())
+    except ImportError as error:
+        log.warning("The scheduler's dashboard has no page /rrl: %s there.", error)
 
 
 def training_backend(client: "Client") -> str:
