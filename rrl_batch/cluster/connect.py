@@ -57,11 +57,8 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
     with connected(cluster) as client:
         wait_for_workers(client, cluster)
         check_threads(client)
-<<<<<<< HEAD
         check_versions(client)
-=======
         _show_jobs(client)
->>>>>>> f5e9cb029c1294eb1f8226ed6c14eaf2466131fb
         yield client
 
 
