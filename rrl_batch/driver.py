@@ -13,16 +13,20 @@ import sys
 import threading
 import traceback
 from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from rrl_batch.cluster.connect import connect
 from rrl_batch.cluster.driving import driving, sole_writer
 from rrl_batch.cluster.events import EpochEnded, Event, JobStarted, TaskDone, read_events
+from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.jobs import JobFolder
 from rrl_batch.cluster.logs import logged
+from rrl_batch.cluster.performance import performance_kept
 from rrl_batch.cluster.recorder import how_ended, recording
-from rrl_batch.errors import RunError
+from rrl_batch.cluster.security import make_security
+from rrl_batch.errors import RunError, SchedulerLostError, UserError
 from rrl_batch.job import Job
 from rrl_batch.run import Say, outputs, run_job
 
@@ -52,6 +56,8 @@ def drive(folder: JobFolder, job: Job, command: str, say: Say) -> None:
         If what is given does not serve, or another job writes to the same outputs.
     RunError
         If something fails all the same.
+    SchedulerLostError
+        If the scheduler is out of reach. The job has not ended: another driver may go on with it.
     KeyboardInterrupt
         If the job is to stop.
     """
@@ -70,11 +76,15 @@ def drive(folder: JobFolder, job: Job, command: str, say: Say) -> None:
                     client, folder.id, folder.path,
                     title=folder.id, command=command, listener=log_event,
                 ),
+                performance_kept(client, folder.path),
+                noticing_loss(client),
             ):  # fmt: skip
                 tell(f"dashboard  {client.dashboard_link}")
                 run_job(client, job, tell)
+        except SchedulerLostError:
+            raise
         except BaseException as error:
-            # where there was no cluster yet, or none any more
+            # where there was no cluster yet
             if not folder.look().is_over:
                 log_event(folder.end(*how_ended(error)))
             raise
@@ -114,6 +124,8 @@ def main() -> int:
     # as the worker sees the scheduler; its certificates are in the environment
     here = job.cluster.model_copy(update={"address": address, "tls": None})
     try:
+        with suppress(UserError):  # of which the job shall tell
+            reach(address, make_security())  # else it would take the place of one that does
         drive(folder, job.model_copy(update={"cluster": here}), command, lambda _: None)
     except BaseException:
         traceback.print_exc()  # for those who look after the package; the folder has the sentence

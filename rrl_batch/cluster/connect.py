@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rrl_batch.cluster.environment import keras_backend, settings
-from rrl_batch.cluster.handshake import reach
+from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.kinds import started
 from rrl_batch.cluster.security import make_security
 from rrl_batch.errors import RunError, UserError
@@ -49,11 +49,13 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
         If the cluster cannot be as the job has it, or the workers of a host own more threads than
         it has cores.
     RunError
-        If the cluster does not start, no scheduler answers at the address, or no worker comes.
+        If the cluster does not start, no scheduler answers at the address, or no worker comes; a
+        SchedulerLostError if the scheduler is out of reach later.
     """
     with connected(cluster) as client:
         wait_for_workers(client, cluster)
         check_threads(client)
+        _show_jobs(client)
         yield client
 
 
@@ -74,6 +76,7 @@ def connected(cluster: ClusterSection) -> Iterator["Client"]:
         dask.config.set(settings()),
         _scheduler(cluster) as scheduler,
         _client(scheduler, cluster) as client,
+        noticing_loss(client),
     ):
         yield client
 
@@ -109,7 +112,7 @@ def security_of(cluster: ClusterSection) -> "Security":
 
     if cluster.kind in ("local", "cuda"):
         return Security(require_encryption=False)
-    return make_security(cluster.tls)
+    return make_security(cluster.tls, serves=cluster.kind != "address")
 
 
 def wait_for_workers(client: "Client", cluster: ClusterSection) -> None:
@@ -155,6 +158,16 @@ def _cores() -> tuple[tuple[int, ...], int]:
     from dask.system import cpu_count
 
     return tuple(sorted(os.sched_getaffinity(0))), cpu_count()
+
+
+def _show_jobs(client: "Client") -> None:
+    """Let the scheduler's dashboard have our page, unless it has it already."""
+    from rrl_batch.cluster.dashboard.plugin import JobsPlugin
+
+    try:
+        client.register_plugin(JobsPlugin())
+    except ImportError as error:
+        log.warning("The scheduler's dashboard has no page /rrl: %s there.", error)
 
 
 def training_backend(client: "Client") -> str:

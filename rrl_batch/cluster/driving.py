@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -42,7 +42,9 @@ def driving(folder: JobFolder) -> Iterator[None]:
     finally:
         ended.set()
         beat.join()
-        file.unlink(missing_ok=True)
+        with suppress(OSError, ValueError):
+            if folder.driver() == mine:
+                file.unlink()
 
 
 def _beat(folder: JobFolder, file: Path, mine: dict[str, object], ended: threading.Event) -> None:

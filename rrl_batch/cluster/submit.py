@@ -53,7 +53,8 @@ def submit(client: "Client", folder: JobFolder, command: str) -> None:
     UserError
         If a worker does not see the folder.
     """
-    for address, sees in client.run(_sees, folder.path / JOB_FILE).items():
+    found = client.run(_sees, folder.path / JOB_FILE, on_error="ignore")  # of those that stay
+    for address, sees in found.items():
         if not sees:
             raise UserError(
                 f"The worker {address} does not see {folder.path}; name a folder on a file system "
@@ -64,7 +65,8 @@ def submit(client: "Client", folder: JobFolder, command: str) -> None:
     without_gpu = [a for a, worker in workers.items() if not worker["resources"].get("GPU")]
     future = client.submit(
         watch_over, folder, command,
-        key=key, pure=False, priority=100, workers=without_gpu or None, allow_other_workers=True,
+        key=key, pure=False, priority=100,
+        workers=without_gpu or None, allow_other_workers=bool(without_gpu),
     )  # fmt: skip
     # fire_and_forget would come too early: a graph is unpacked beside the stream of messages
     while not client.run_on_scheduler(_want, key):
@@ -96,13 +98,14 @@ def _let_go(key: str, dask_scheduler: "Scheduler") -> None:
 
 def watch_over(folder: JobFolder, command: str) -> None:
     """Start the driver of a job, as a task, and start it again should it die."""
-    from distributed import get_client, get_worker, secede
+    from distributed import Status, get_client, get_worker, secede
 
+    ending = (Status.closing, Status.closed, Status.failed)
     worker = get_worker()
     key = worker.get_current_task()
     secede()
     get_client().run_on_scheduler(_pardon, key)
-    while not (folder.is_to_stop or folder.look().is_over):
+    while not (folder.is_to_stop or folder.look().is_over or worker.status in ending):
         with (
             (folder.path / OUTPUT_FILE).open("ab") as output,
             subprocess.Popen(  # noqa: S603 -- nothing of it comes from outside
@@ -117,6 +120,7 @@ def watch_over(folder: JobFolder, command: str) -> None:
             _wait(driver, worker, key)
         if driver.returncode == REPLACED or not is_wanted(worker, key):
             return
+        time.sleep(_POLL_SECONDS)  # a worker that has lost its scheduler notices soon
 
 
 def _pardon(key: str, dask_scheduler: "Scheduler") -> None:

@@ -91,17 +91,20 @@ def compile_once(
     *arguments, **named
         Its arguments: of the types of the run to come, but with nothing to work on.
     """
+    from distributed import span
+
     hosts: dict[str, list[str]] = {}
     for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
         hosts.setdefault(worker["host"], []).append(address)
     # any worker of the host, and any other rather than none: one may die of it
-    compiling = [
-        client.submit(
-            _call, function, *arguments, **named,
-            workers=addresses, allow_other_workers=True, pure=False,
-        )
-        for addresses in hosts.values()
-    ]  # fmt: skip
+    with span("compile"):
+        compiling = [
+            client.submit(
+                _call, function, *arguments, **named,
+                workers=addresses, allow_other_workers=True, pure=False,
+            )
+            for addresses in hosts.values()
+        ]  # fmt: skip
     gather(client, compiling, stage="compile", unit="hosts", planned=[1] * len(hosts))
 
 
@@ -109,7 +112,10 @@ def call_once(
     client: "Client", function: Callable[..., Any], *arguments: Any, **named: Any
 ) -> None:
     """Call a function as a task of its own, on any worker, and wait for it."""
-    future = client.submit(_call, function, *arguments, **named, pure=False)
+    from distributed import span
+
+    with span("check"):
+        future = client.submit(_call, function, *arguments, **named, pure=False)
     gather(client, [future], stage="check", unit="surveys", planned=[1])
 
 

@@ -44,7 +44,7 @@ def run_trials(
     feh : pandas.Series
         Labels by `source_id`, in dex.
     """
-    from distributed import as_completed
+    from distributed import as_completed, span
 
     n_workers, resources = training_workers(client)
     inner = [fold for fold in range(n_folds) if fold != SCORED_FOLD]
@@ -54,9 +54,10 @@ def run_trials(
     def submit(trial: "optuna.Trial", rmse: list[float]) -> None:
         architecture, plan = plan_of(trial.params)
         member = MemberId(architecture, 0, (SCORED_FOLD, inner[len(rmse)]))
-        future = client.submit(
-            tasks.fit_share, ([member], plan), resources=resources, pure=False, key=None
-        )
+        with span("search"):
+            future = client.submit(
+                tasks.fit_share, ([member], plan), resources=resources, pure=False, key=None
+            )
         running[future] = trial, rmse, member, plan
         queue.add(future)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from distributed import span
 
 from rrl_batch import __version__, tasks
 from rrl_batch.cluster.connect import training_backend, training_workers
@@ -167,7 +168,8 @@ def fit_members(
             shared.update((plan.fingerprint, member) for member in alike)
             n_tasks = min(n_workers, len(alike)) if keras_backend() == "jax" else len(alike)
             shares += [(alike[first::n_tasks], plan) for first in range(n_tasks)]
-    futures = client.map(tasks.fit_share, shares, resources=resources, key="fit", pure=False)
+    with span("train"):
+        futures = client.map(tasks.fit_share, shares, resources=resources, key="fit", pure=False)
     done: list[list[FittedMember]] = gather(
         client, futures, stage="train", unit="epochs",
         planned=[sum(most_epochs(member, plan) for member in some) for some, plan in shares],
