@@ -269,7 +269,7 @@ def test_a_member_that_diverges_is_recorded_and_named_and_the_others_are_kept(
     plan = planned(tmp_path, *stars)
     sentence = r"1 of 2 members could not be fitted \(mlp of fold 1\): .*learning_rate.* again"
     with pytest.raises(RunError, match=sentence):
-        finish_model(tmp_path / "model", plan.root, plan.receipts, members, SELECTION)
+        finish_model(tmp_path / "model", plan.root, plan.receipts, members, SELECTION, ["mlp"])
     assert not (tmp_path / "model/model.json").exists()
 
     monkeypatch.setattr(fit, "_problem", lambda *_: pytest.fail("fitted again"))
