@@ -24,6 +24,7 @@ from rrl_batch.sources.synthetic import simulate_stars
 from rrl_batch.sources.synthetic.labels import MEASURED, make_labels
 from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 from rrl_batch.sources.tables import read_stars
+from rrl_batch.stages.prediction import engines_for
 from rrl_batch.stages.sky import STARS_PER_TASK, over_the_sky
 from rrl_batch.stages.training import (
     check_alignment,
@@ -140,7 +141,11 @@ def train(
 
 
 def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifest:
-    """Write the catalogue: a row for every star of a survey, by the ensemble of a model."""
+    """Write the catalogue: a row for every star of a survey, by the ensemble of a model.
+
+    All workers share the sky, if kernels evaluate the model. If Keras is needed and some workers
+    own a GPU, it is these alone, so that all values come from devices of one kind.
+    """
     card = ModelCard.read(model)
     mark = checksum(model / CARD)
     made_from = {"survey": survey.fingerprint, "model": mark, "code_version": __version__}
@@ -149,14 +154,19 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
 
     preprocess = preparation(model, card)
     check_alignment(client, survey, model, preprocess)
+    engines, workers = engines_for(client, card)
+    # what another device has computed of an unfinished catalogue is computed again
+    mark = fingerprint(mark, engines)
     arguments = {"preprocess": preprocess, "model": model.resolve(), "mark": mark}
-    compile_once(client, tasks.predict_batch, LightCurveBatch.empty(), **arguments)
+    empty, resources = LightCurveBatch.empty(), workers.resources
+    compile_once(client, tasks.predict_batch, empty, resources=resources, **arguments)
     receipts = over_the_sky(
         client, tasks.write_catalogue_partition, survey.partitions,
         [piece.rows for piece in survey.partitions], STARS_PER_TASK, stage="predict",
-        **arguments, out=out.resolve(), description=catalogue.describe(survey, card),
+        resources=resources, **arguments, out=out.resolve(),
+        description=catalogue.describe(survey, card),
     )  # fmt: skip
-    provenance = catalogue.provenance(survey, model, card, made_from)
+    provenance = catalogue.provenance(survey, model, card, engines, made_from)
     return catalogue.finish_catalogue(
         out, [p.pixel for p in survey.partitions], receipts, provenance
     )

@@ -1,20 +1,18 @@
 """Connect to a Dask cluster: one of our own on this machine, or one that is running."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from rrl_batch.cluster.placement import keras_backend
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
-BACKENDS = ("tensorflow", "jax")
 _CONNECT_TIMEOUT = "10 s"
 
 
@@ -133,45 +131,3 @@ def _quiet_about_ports() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*Port .* is already in use", UserWarning)
         yield
-
-
-def keras_backend() -> str:
-    """Return the name of Keras's backend in this process: the user's choice, else TensorFlow."""
-    return os.environ.get("KERAS_BACKEND", "tensorflow")
-
-
-def training_backend(client: "Client") -> str:
-    """Return the name of Keras's backend on the workers.
-
-    Raises
-    ------
-    UserError
-        If it is none that we train with, is not installed, or is not the same everywhere and here.
-    """
-    ours = keras_backend()
-    if ours not in BACKENDS:
-        raise UserError(f"KERAS_BACKEND is '{ours}'; there are: {', '.join(BACKENDS)}.")
-    for address, (theirs, installed) in client.run(_backend).items():
-        if theirs != ours:
-            raise UserError(
-                f"Keras's backend is {ours} here and {theirs} on the worker {address}; set "
-                f"KERAS_BACKEND where the workers start, and here to the same."
-            )
-        if not installed:
-            raise UserError(f"{theirs} is not installed for the worker {address}; install it.")
-    return ours
-
-
-def _backend() -> tuple[str, bool]:
-    backend = keras_backend()
-    return backend, find_spec(backend) is not None
-
-
-def training_workers(client: "Client") -> tuple[int, dict[str, float]]:
-    """Return how many workers train, and what a training task asks for.
-
-    These are the workers that declare a GPU; if none does, all of them train.
-    """
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    gpus = sum(worker["resources"].get("GPU", 0) >= 1 for worker in workers)
-    return (gpus, {"GPU": 1}) if gpus else (len(workers), {})

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from rrl_batch.cluster.monitor import MORE_MEMORY, gather
 from rrl_batch.errors import RunError
+from rrl_batch.models.device import WITHOUT_GPU
 
 if TYPE_CHECKING:
     from distributed import Client
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+GPU = "GPU"
+"""The resource that a worker declares which owns a GPU."""
 
 _TURN = threading.Lock()
 _LIMITED = threading.local()  # numba and OpenMP count threads by the thread that calls them
@@ -47,7 +51,10 @@ def _turn() -> Iterator[None]:
     from distributed import get_worker
 
     with _TURN:
-        _use_threads(get_worker().state.nthreads)
+        worker = get_worker()
+        if not worker.state.total_resources.get(GPU, 0):
+            os.environ.update(WITHOUT_GPU)
+        _use_threads(worker.state.nthreads)
         yield
 
 
@@ -71,7 +78,11 @@ def _use_threads(number: int) -> None:
 
 
 def compile_once(
-    client: "Client", function: Callable[..., Any], *arguments: Any, **named: Any
+    client: "Client",
+    function: Callable[..., Any],
+    *arguments: Any,
+    resources: dict[str, float] | None = None,
+    **named: Any,
 ) -> None:
     """Call a function on one worker of each host, so that the others find its kernels compiled.
 
@@ -85,15 +96,19 @@ def compile_once(
         What calls the kernels.
     *arguments, **named
         Its arguments: of the types of the run to come, but with nothing to work on.
+    resources : dict of str to float, optional
+        What the workers of the run to come declare, if not all of them take part.
     """
+    wanted = resources or {}
     hosts: dict[str, list[str]] = {}
     for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
-        hosts.setdefault(worker["host"], []).append(address)
+        if all(worker["resources"].get(name, 0) >= n for name, n in wanted.items()):
+            hosts.setdefault(worker["host"], []).append(address)
     # any worker of the host, and any other rather than none: one may die of it
     compiling = [
         client.submit(
             _call, function, *arguments, **named,
-            workers=addresses, allow_other_workers=True, pure=False,
+            workers=addresses, allow_other_workers=True, resources=wanted, pure=False,
         )
         for addresses in hosts.values()
     ]  # fmt: skip

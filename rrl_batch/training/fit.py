@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.device import claim_gpu
 from rrl_batch.models.registry import ARCHITECTURES, n_static_of
 from rrl_batch.storage.commit import replacing, write_json
 from rrl_batch.training.folds import split_stopping_set, thin_out
@@ -160,18 +161,16 @@ def trainer(architecture: str) -> Trainer:
         from rrl_batch.training import regression
 
         return regression.fit
+    has_gpu = claim_gpu()
     import keras
 
     from rrl_batch.training import sequential, vectorised
 
     if keras.config.backend() != "jax":
         return sequential.fit
-    import jax
-
     # on a CPU, XLA does without its fast convolutions inside the loop over the batches
     without = kind.engine == "fused" or kind.takes == "shape"
-    on_cpu = jax.default_backend() == "cpu"
-    return sequential.fit if on_cpu and not without else vectorised.fit
+    return vectorised.fit if has_gpu or without else sequential.fit
 
 
 def _finished(member: MemberId, plan: Plan) -> FittedMember | None:

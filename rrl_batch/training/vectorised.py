@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.device import claim_gpu
 from rrl_batch.models.registry import arrays_for
 from rrl_batch.training.network import Network, fresh, optimizer
 from rrl_batch.training.problem import Fit, FitSettings, History, Problem
@@ -100,9 +101,7 @@ def _members_together(n_members: int) -> int:
 
     A core is busy with one: several only leave its cache. One alone leaves a GPU idle.
     """
-    import jax
-
-    return 1 if jax.default_backend() == "cpu" else n_members
+    return n_members if claim_gpu() else 1
 
 
 class _Program:
