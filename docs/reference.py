@@ -7,7 +7,7 @@ from typing import Any
 
 from rrl_batch.contracts import CATALOGUE, LABELS, SURVEY, Contract, Flag
 from rrl_batch.contracts.flags import DESCRIPTIONS
-from rrl_batch.job import Job
+from rrl_batch.job import CLUSTER_OPTIONS, NEEDED_OPTIONS, ClusterSection, Job
 
 NOTE = "<!-- Written by docs/reference.py; edit the code that it describes instead. -->"
 
@@ -21,14 +21,26 @@ def columns(contract: Contract) -> Iterator[str]:
 
 
 def options(section: Any) -> Iterator[str]:
-    yield "| key | default | meaning |"
-    yield "|---|---|---|"
+    of_kinds = section is ClusterSection
+    yield "| key | default | meaning |" + (" kinds |" if of_kinds else "")
+    yield "|---|---|---|" + ("---|" if of_kinds else "")
     for name, field in section.model_fields.items():
         default = "needed" if field.is_required() else field.default
         if isinstance(default, tuple):
             default = json.dumps(default)  # which is TOML, too
         shown = "" if default is None else f"`{default}`" if default != "needed" else default
-        yield f"| `{name}` | {shown} | {field.description} |"
+        row = f"| `{name}` | {shown} | {field.description} |"
+        yield row + (f" {kinds(name)} |" if of_kinds else "")
+
+
+def kinds(option: str) -> str:
+    """Return the kinds of cluster that have an option, those in bold that need it."""
+    found = [
+        f"**{kind}**" if option in NEEDED_OPTIONS[kind] else kind
+        for kind, names in CLUSTER_OPTIONS.items()
+        if option in names
+    ]
+    return ", ".join(found) or "all"
 
 
 def job_file() -> Iterator[str]:
@@ -48,6 +60,11 @@ def job_file() -> Iterator[str]:
         yield f"{section.__doc__.strip()}\n"
         yield from options(section)
         yield ""
+    yield (
+        "A kind of cluster in bold needs the option. `--set cluster.kind=…` on the command line, and "
+        "`--scheduler`, drop those options of the file that the other kind does not have. What the "
+        "kinds are, and how they are set up: [operating a cluster](operating.md).\n"
+    )
 
 
 def catalogue() -> Iterator[str]:

@@ -1,9 +1,18 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from rrl_batch.errors import UserError
-from rrl_batch.job import Job, ModelSection, make_job, read_job
+from rrl_batch.job import (
+    CLUSTER_OPTIONS,
+    NEEDED_OPTIONS,
+    ClusterSection,
+    Job,
+    ModelSection,
+    make_job,
+    read_job,
+)
 from rrl_batch.models.registry import ARCHITECTURES
 
 JOBS = Path(__file__).parents[1] / "jobs"
@@ -204,3 +213,78 @@ def test_the_points_of_a_search_are_all_combinations_of_its_space():
     ):
         with pytest.raises(UserError, match=sentence):
             make_job({"search": {"space": wrong}}, "job.toml").search_points()
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ("kind = 'cloud'", "'cluster.kind' = 'cloud' is not valid"),
+        (
+            "kind = 'address'",
+            "The job's cluster is of kind 'address' but names no cluster.address; add it to the "
+            "section [cluster] of the job file, or give --set cluster.address=…",
+        ),
+        ("kind = 'ssh'\nhosts = ['a']", "is of kind 'ssh' but names no cluster.workers;"),
+        ("kind = 'ssh'\nworkers = 1", "is of kind 'ssh' but names no cluster.hosts;"),
+        ("kind = 'slurm'", "is of kind 'slurm' but names no cluster.workers;"),
+        ("kind = 'kubernetes'\nworkers = 2", "of kind 'kubernetes' but names no cluster.manifest"),
+        (
+            "queue = 'long'",
+            "cluster.queue is for kind 'slurm', and the job's cluster is of kind 'local'; take it "
+            "out.",
+        ),
+        (
+            "kind = 'ssh'\nhosts = ['a']\nworkers = 2\nmin_workers = 1",
+            "cluster.min_workers is for kind 'slurm' or 'kubernetes', and the job's cluster is of "
+            "kind 'ssh'; take it out.",
+        ),
+        (
+            "kind = 'slurm'\nworkers = 2\nmin_workers = 3",
+            "cluster.min_workers = 3 is more than cluster.workers = 2; lower it.",
+        ),
+        (
+            "kind = 'slurm'\nworkers = 3\nworkers_per_job = 2",
+            "cluster.workers = 3 is no multiple of cluster.workers_per_job = 2; change one.",
+        ),
+        (
+            "kind = 'slurm'\nworkers = 4\nworkers_per_job = 2\nmin_workers = 2",
+            "A cluster with cluster.min_workers needs cluster.workers_per_job = 1",
+        ),
+        ("kind = 'slurm'\nworkers = 4\nhours = 0", "'cluster.hours' = 0 is not valid"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused_in_one_sentence(tmp_path, section, sentence):
+    with pytest.raises(UserError) as refusal:
+        read_job(write(tmp_path, f"[cluster]\n{section}\n"))
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_another_kind_of_cluster_takes_over_the_options_that_it_has(tmp_path):
+    path = write(
+        tmp_path,
+        "[cluster]\nkind = 'slurm'\nworkers = 8\nqueue = 'long'\nmemory_per_worker = '4 GiB'\n",
+    )
+    assert read_job(path).cluster.queue == "long"
+    here = read_job(path, ["cluster.kind=ssh", 'cluster.hosts=["a", "b"]']).cluster
+    assert (here.kind, here.hosts, here.workers) == ("ssh", ("a", "b"), 8)
+    assert (here.queue, here.memory_per_worker) == (None, "4 GiB")
+    running = read_job(path, ["cluster.kind=address", "cluster.address=tcp://a:8786"]).cluster
+    assert running.workers is None
+    with pytest.raises(UserError, match=r"cluster\.queue is for kind 'slurm'"):
+        read_job(path, ["cluster.kind=local", "cluster.queue=long"])
+
+
+def test_a_whole_cluster_section_can_be_written_and_read_again():
+    section = {"kind": "slurm", "workers": 4, "hours": 2}
+    job = make_job({"cluster": section}, "job.toml")
+    again = make_job({"cluster": job.cluster.model_dump(mode="json")}, "job.toml")
+    assert again.cluster == job.cluster
+
+
+def test_options_of_kinds_of_clusters_are_options():
+    options = set(ClusterSection.model_fields)
+    for table in (CLUSTER_OPTIONS, NEEDED_OPTIONS):
+        assert set(table) == set(get_args(ClusterSection.model_fields["kind"].annotation))
+        assert {name for names in table.values() for name in names} <= options
+    assert all(set(NEEDED_OPTIONS[kind]) <= set(CLUSTER_OPTIONS[kind]) for kind in CLUSTER_OPTIONS)

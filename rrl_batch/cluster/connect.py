@@ -1,24 +1,35 @@
-"""Connect to a Dask cluster: one of our own on this machine, or one that is running."""
+"""Connect to a Dask cluster: one that is started for the run, or one that is running."""
 
 import logging
-import warnings
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rrl_batch.cluster.placement import keras_backend
+from rrl_batch.cluster.environment import settings
+from rrl_batch.cluster.kinds import start
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client, Security
+    from distributed.deploy import Cluster
 
 _CONNECT_TIMEOUT = "10 s"
+_PATIENCE_SECONDS = 2.0
+
+_WHERE_WORKERS_ARE = {
+    "address": "start some there, e.g. 'dask worker ADDRESS --nthreads 1'",
+    "slurm": "'squeue --me' says why the jobs wait, and their logs why workers end",
+    "kubernetes": "'kubectl get pods' and 'kubectl describe pod' say why the pods wait",
+}
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
 def connect(cluster: ClusterSection) -> Iterator["Client"]:
-    """Yield a client of the cluster that a job asks for; a local one ends with the block.
+    """Yield a client of the cluster that a job asks for; one that is started ends with the block.
 
     The workers of a host never own more threads than it has cores; a task uses those of its worker
     (`rrl_batch.cluster.worker.takes_turns`).
@@ -31,103 +42,107 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
     Raises
     ------
     UserError
-        If the scheduler's address is missing, or the workers of a host own more threads than it
-        has cores.
+        If the cluster cannot be as the job has it, or the workers of a host own more threads than
+        it has cores.
     RunError
-        If no scheduler answers at the address.
+        If the cluster does not start, no scheduler answers at the address, or no worker comes.
     """
-    if cluster.kind == "address":
-        with _running(cluster) as client:
-            yield client
-    else:
-        with _local(cluster) as client:
-            yield client
+    import dask
 
-
-@contextmanager
-def _running(cluster: ClusterSection) -> Iterator["Client"]:
-    from distributed import Client
-
-    if not cluster.address:
-        raise UserError("The job's cluster is of kind 'address' but names no cluster.address.")
-    try:
-        client = Client(cluster.address, timeout=_CONNECT_TIMEOUT)
-    except (OSError, ValueError) as error:
-        raise RunError(f"No scheduler answers at {cluster.address}: {error}.") from None
-    with client:
+    with (
+        dask.config.set(settings()),
+        _scheduler(cluster) as scheduler,
+        _client(scheduler, cluster) as client,
+    ):
+        _wait_for_workers(client, cluster)
         _check_threads(client)
         yield client
 
 
+@contextmanager
+def _scheduler(cluster: ClusterSection) -> "Iterator[Cluster | str]":
+    """Yield what a client connects to: an address, or a cluster that is started."""
+    if cluster.address:
+        yield cluster.address
+    else:
+        with _closed_in_the_end(start(cluster, security_of(cluster))) as started:
+            yield started
+
+
+def _client(scheduler: "Cluster | str", cluster: ClusterSection) -> "Client":
+    from distributed import Client
+
+    try:
+        return Client(scheduler, **client_arguments(cluster))
+    except (OSError, ValueError) as error:
+        where = cluster.address or f"the cluster of kind '{cluster.kind}'"
+        raise RunError(f"No scheduler answers at {where}: {error}.") from None
+
+
+def client_arguments(cluster: ClusterSection) -> dict[str, Any]:
+    """Return what a client of any kind of cluster is given, besides the cluster or its address."""
+    return {"security": security_of(cluster), "timeout": _CONNECT_TIMEOUT}
+
+
+def security_of(cluster: ClusterSection) -> "Security":
+    """Return the certificates of all that takes part in a cluster; none where all is local."""
+    from distributed import Security
+
+    if cluster.kind in ("local", "cuda"):
+        return Security(require_encryption=False)
+    return Security()  # of Dask's configuration
+
+
+def _wait_for_workers(client: "Client", cluster: ClusterSection) -> None:
+    """Wait for the first worker; what is done first must know how many there are."""
+    with suppress(TimeoutError):
+        client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)
+        return
+    log.warning("the cluster has no workers; waiting up to %g minutes.", cluster.start_timeout)
+    try:
+        client.wait_for_workers(1, timeout=60 * cluster.start_timeout)
+    except TimeoutError:
+        where = _WHERE_WORKERS_ARE.get(cluster.kind, "see why they end")
+        raise RunError(
+            f"No worker has come within {cluster.start_timeout:g} minutes; {where}; "
+            f"cluster.start_timeout = … waits longer."
+        ) from None
+
+
 def _check_threads(client: "Client") -> None:
-    """Check that no host of a cluster has workers with more threads than it has cores."""
+    """Check that no workers own more threads than there are cores for them.
+
+    Jobs of a queue on the same host may have cores of their own each.
+    """
+    granted = client.run(_cores, on_error="ignore")
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    sharing: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for address in granted.keys() & workers.keys():
+        cores, _ = granted[address]
+        sharing.setdefault((workers[address]["host"], cores), []).append(address)
+    for (host, _), addresses in sharing.items():
+        threads = sum(workers[address]["nthreads"] for address in addresses)
+        number = max(granted[address][1] for address in addresses)
+        if threads > number:
+            raise UserError(
+                f"The workers on {host} have {threads} threads for {number} cores; start fewer, "
+                f"or with fewer threads each, e.g. 'dask worker ADDRESS --nthreads 1 --nworkers "
+                f"{number}'."
+            )
+
+
+def _cores() -> tuple[tuple[int, ...], int]:
+    """Return the cores that this process may use, and how many of them it is granted."""
     from dask.system import cpu_count
 
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    cores = client.run(cpu_count)
-    for host in {worker["host"] for worker in workers.values()}:
-        mine = {a: w["nthreads"] for a, w in workers.items() if w["host"] == host and a in cores}
-        if mine and sum(mine.values()) > (available := max(cores[address] for address in mine)):
-            raise UserError(
-                f"The workers on {host} have {sum(mine.values())} threads for {available} cores; "
-                f"start fewer, or with fewer threads each, e.g. 'dask worker ADDRESS --nthreads 1 "
-                f"--nworkers {available}'."
-            )
+    return tuple(sorted(os.sched_getaffinity(0))), cpu_count()
 
 
 @contextmanager
-def _local(cluster: ClusterSection) -> Iterator["Client"]:
-    import dask
-    from dask.system import CPU_COUNT
-    from distributed import Client, LocalCluster
-
-    workers = cluster.workers or max(1, CPU_COUNT // cluster.threads_per_worker)
-    if workers * cluster.threads_per_worker > CPU_COUNT:
-        raise UserError(
-            f"{workers} workers of {cluster.threads_per_worker} threads are more than the "
-            f"{CPU_COUNT} cores of this machine; lower cluster.workers or "
-            f"cluster.threads_per_worker."
-        )
-    settings = {
-        # each member is a network of its own, which TensorFlow warns of as "retracing"
-        "distributed.nanny.pre-spawn-environ.DASK_LOGGING__TENSORFLOW": "error",
-        # kernels and training hold the interpreter for longer than Dask's default patience
-        "distributed.admin.tick.limit": "30 s",
-        "distributed.worker.multiprocessing-method": "spawn",
-    }
-    with (
-        dask.config.set(settings),
-        _quiet_about_ports(),
-        _closed_in_the_end(
-            LocalCluster(
-                n_workers=workers,
-                threads_per_worker=cluster.threads_per_worker,
-                memory_limit=cluster.memory_per_worker,
-                dashboard_address=cluster.dashboard_address,
-                host="127.0.0.1",
-                env={"KERAS_BACKEND": keras_backend(), "TF_CPP_MIN_LOG_LEVEL": "3"},
-                # what fails comes back to the client, which says it in a sentence
-                silence_logs=logging.CRITICAL,
-            )
-        ) as local,
-        Client(local) as client,
-    ):
-        yield client
-
-
-@contextmanager
-def _closed_in_the_end(local: "LocalCluster") -> "Iterator[LocalCluster]":
+def _closed_in_the_end(cluster: "Cluster") -> "Iterator[Cluster]":
     """Close a cluster; that a worker takes long to leave, on a busy machine, is no failure."""
     try:
-        yield local
+        yield cluster
     finally:
         with suppress(TimeoutError):
-            local.close()
-
-
-@contextmanager
-def _quiet_about_ports() -> Iterator[None]:
-    """Let the dashboard take another port without a warning: the address is printed anyway."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*Port .* is already in use", UserWarning)
-        yield
+            cluster.close()

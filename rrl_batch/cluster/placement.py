@@ -1,11 +1,11 @@
 """Which workers do what: those that own a GPU, or all."""
 
 import logging
-import os
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from rrl_batch.cluster.environment import keras_backend
 from rrl_batch.cluster.monitor import gather
 from rrl_batch.cluster.worker import GPU, takes_turns
 from rrl_batch.errors import UserError
@@ -79,11 +79,6 @@ def _finds_gpu() -> tuple[str, bool]:
     from distributed import get_worker
 
     return get_worker().address, claim_gpu()
-
-
-def keras_backend() -> str:
-    """Return the name of Keras's backend in this process: the user's choice, else TensorFlow."""
-    return os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
 def common_backend(client: "Client") -> str:

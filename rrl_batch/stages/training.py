@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rrl_batch import __version__, tasks
+from rrl_batch.cluster.environment import keras_backend
 from rrl_batch.cluster.monitor import gather, report
-from rrl_batch.cluster.placement import (
-    all_workers,
-    common_backend,
-    keras_backend,
-    workers_for_keras,
-)
+from rrl_batch.cluster.placement import all_workers, common_backend, workers_for_keras
 from rrl_batch.cluster.worker import call_once, compile_once
 from rrl_batch.job import Job
 from rrl_batch.lightcurve.batch import LightCurveBatch

@@ -55,11 +55,6 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence(monkeypatch):
         next(connect(section).gen)
 
 
-def test_a_kind_of_cluster_without_its_address_is_refused():
-    with pytest.raises(UserError, match=r"names no cluster\.address"):
-        next(connect(ClusterSection(kind="address")).gen)
-
-
 def which_worker(_):
     from distributed import get_worker
 
