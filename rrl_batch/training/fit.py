@@ -188,11 +188,9 @@ def _finished(member: MemberId, plan: Plan) -> FittedMember | None:
 
 def read_stars(plan: Plan) -> TrainingSet:
     """Read the stars that have a fold, with their folds in the table."""
-    stars = read_shards(plan.root, plan.receipts)
     folds = pd.read_parquet(plan.root / FOLDS_FILE).set_index("source_id")
-    rows = stars.table["source_id"].isin(folds.index).to_numpy()
-    table = stars.table[rows].join(folds, on="source_id").reset_index(drop=True)
-    return TrainingSet(table, Inputs(*(array[rows] for array in stars.inputs)))
+    stars = read_shards(plan.root, plan.receipts, folds.index.to_numpy())
+    return TrainingSet(stars.table.join(folds, on="source_id"), stars.inputs)
 
 
 def fold_column(repeat: int) -> str:
