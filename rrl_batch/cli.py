@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
             help="override an option of the job file; may be repeated",
         )  # fmt: skip
         job.add_argument("--scheduler", help="address of a running Dask scheduler")
+        _add_certificates(job)
         job.set_defaults(command=command)
 
     predict = commands.add_parser("predict", help="write the catalogue of a survey")
@@ -127,6 +128,13 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--scheduler", help="address of a running Dask scheduler")
     where.add_argument(
         "--workers", type=int, help="processes on this machine; one a core if not given"
+    )
+    _add_certificates(parser)
+
+
+def _add_certificates(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tls", type=Path, help="folder with your certificate for a scheduler at tls://…"
     )
 
 
@@ -254,6 +262,8 @@ def _read_job(options: argparse.Namespace, *needed: str) -> "Job":
     settings = list(options.settings)
     if options.scheduler:
         settings += ["cluster.kind=address", f"cluster.address={options.scheduler}"]
+    if options.tls:
+        settings.append(f"cluster.tls={options.tls}")
     job = read_job(options.job, settings)
     job.require(*needed)
     for architecture in job.model.architecture:
@@ -269,6 +279,7 @@ def _cluster(options: argparse.Namespace) -> "Iterator[Client]":
     section: dict[str, Any] = {"workers": options.workers}
     if options.scheduler:
         section = {"kind": "address", "address": options.scheduler}
+    section["tls"] = options.tls
     with _connect(make_job({"cluster": section}, "command line").cluster) as client:
         yield client
 

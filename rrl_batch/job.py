@@ -284,6 +284,11 @@ class ClusterSection(Section):
     namespace: str | None = Field(
         None, description="namespace of Kubernetes; that of the current context if not given"
     )
+    tls: Path | None = Field(
+        None,
+        description="folder with your certificate (ca.crt, tls.crt, tls.key) for a cluster that "
+        "encrypts; that of RRL_BATCH_TLS, or of Dask's configuration, if not given",
+    )
     workers: int | None = Field(
         None,
         ge=1,
@@ -355,10 +360,10 @@ _PROCESSES = ("workers", "threads_per_worker", "memory_per_worker")
 
 CLUSTER_OPTIONS: dict[str, tuple[str, ...]] = {
     "local": (*_PROCESSES, "dashboard_address"),
-    "address": ("address",),
-    "ssh": ("hosts", "python", *_PROCESSES, "host", "dashboard_address"),
+    "address": ("address", "tls"),
+    "ssh": ("hosts", "python", "tls", *_PROCESSES, "host", "dashboard_address"),
     "slurm": (
-        "queue", "account", "hours", "workers_per_job", *_PROCESSES, "min_workers", "host",
+        "queue", "account", "hours", "workers_per_job", "tls", *_PROCESSES, "min_workers", "host",
         "dashboard_address",
     ),
     "kubernetes": ("manifest", "namespace", "workers", "min_workers"),

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,17 @@ async def _declare_gpus(number: int, dask_worker: "Worker") -> None:
     await dask_worker.set_resources(GPU=number)
     for name in WITHOUT_GPU:  # its tasks so far were kept from GPUs
         os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the certificates of a cluster on 127.0.0.1."""
+    script = runpy.run_path(str(Path(__file__).parents[1] / "deploy/tls/certificates.py"))
+    root = tmp_path_factory.mktemp("tls")
+    for arguments in (["authority"], ["scheduler", "127.0.0.1"], ["worker"], ["client"]):
+        command, *names = arguments
+        assert script["main"]([command, str(root), *names]) == 0
+    return root
 
 
 @dataclass(frozen=True)

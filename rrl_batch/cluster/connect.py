@@ -7,7 +7,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rrl_batch.cluster.environment import settings
+from rrl_batch.cluster.handshake import reach
 from rrl_batch.cluster.kinds import start
+from rrl_batch.cluster.security import make_security
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
 
@@ -63,7 +65,7 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
 def _scheduler(cluster: ClusterSection) -> "Iterator[Cluster | str]":
     """Yield what a client connects to: an address, or a cluster that is started."""
     if cluster.address:
-        yield cluster.address
+        yield reach(cluster.address, security_of(cluster))
     else:
         with _closed_in_the_end(start(cluster, security_of(cluster))) as started:
             yield started
@@ -90,7 +92,7 @@ def security_of(cluster: ClusterSection) -> "Security":
 
     if cluster.kind in ("local", "cuda"):
         return Security(require_encryption=False)
-    return Security()  # of Dask's configuration
+    return make_security(cluster.tls)
 
 
 def _wait_for_workers(client: "Client", cluster: ClusterSection) -> None:
