@@ -49,7 +49,7 @@ def job_file() -> Iterator[str]:
     yield (
         "A job file is TOML with the sections below; every key has a default, or is a path that only "
         "some commands need. `--set section.key=value` on the command line takes precedence, and may "
-        "be repeated. An unknown key is refused, with the nearest known one. Paths are relative to the "
+        "be repeated; `--set simulate=false` takes that section out. An unknown key is refused, with the nearest known one. Paths are relative to the "
         "working directory.\n"
     )
     for name, field in Job.model_fields.items():

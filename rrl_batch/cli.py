@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from rrl_batch.job import ClusterSection, Job
+    from rrl_batch.storage.manifest import Manifest
     from rrl_batch.survey.read import Survey
 
 
@@ -71,15 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_cluster(simulate)
     simulate.set_defaults(command=_simulate)
 
-    ingest = commands.add_parser("ingest", help="make a survey of epoch photometry")
-    sources = ingest.add_subparsers(required=True, metavar="SOURCE")
-    files = sources.add_parser("files", help="local tables: Parquet, CSV, VOTable or ECSV")
-    files.add_argument("photometry", type=Path, help="long table of transits, or a folder of them")
-    files.add_argument("--stars", type=Path, required=True, help="star table, one row a star")
-    files.add_argument("--out", type=Path, required=True, help="folder of the survey")
-    _add_cluster(files)
-    files.set_defaults(command=_ingest_files)
-
+    _add_ingest(commands)
     for name, command, text in (
         ("run", _run, "run a whole job: train, predict, verify, evaluate"),
         ("train", _train, "train the model of a job"),
@@ -123,6 +116,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_ingest(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    ingest = commands.add_parser("ingest", help="make a survey of epoch photometry")
+    sources = ingest.add_subparsers(required=True, metavar="SOURCE")
+    files = sources.add_parser("files", help="local tables: Parquet, CSV, VOTable or ECSV")
+    files.add_argument("photometry", type=Path, help="long table of transits, or a folder of them")
+    files.add_argument("--stars", type=Path, required=True, help="star table, one row a star")
+    files.add_argument("--out", type=Path, required=True, help="folder of the survey")
+    _add_cluster(files)
+    files.set_defaults(command=_ingest_files)
+
+    bulk = sources.add_parser("bulk", help="a mirror of the bulk files of the Gaia archive")
+    bulk.add_argument("folder", type=Path, help="folder with EpochPhotometry_*.csv.gz")
+    bulk.add_argument("--stars", type=Path, required=True, help="star table, one row a star")
+    bulk.add_argument("--out", type=Path, required=True, help="folder of the survey")
+    _add_cluster(bulk)
+    bulk.set_defaults(command=_ingest_bulk)
+
+
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--scheduler", help="address of a running Dask scheduler")
@@ -160,12 +171,33 @@ def _ingest_files(options: argparse.Namespace) -> None:
             raise UserError(f"There is no file {path}.")
     with _cluster(options) as client:
         manifest = flow.ingest_files(client, options.photometry, options.stars, options.out)
+    _print_ingested(manifest, options.out)
+
+
+def _ingest_bulk(options: argparse.Namespace) -> None:
+    from rrl_batch import flow
+    from rrl_batch.sources.bulk.mirror import files_for
+    from rrl_batch.sources.tables import read_stars
+
+    # mistakes in what is given come out before a cluster starts
+    files_for(options.folder, read_stars(options.stars)["source_id"].to_numpy())
+    with _cluster(options) as client:
+        manifest = flow.ingest_bulk(client, options.folder, options.stars, options.out)
+    if unreadable := manifest.provenance["unreadable_stars"]:
+        print(
+            f"{len(unreadable):,} stars have light curves that cannot be read (the first: "
+            f"{unreadable[0]}); they stay in the survey, without epochs."
+        )
+    _print_ingested(manifest, options.out)
+
+
+def _print_ingested(manifest: "Manifest", out: Path) -> None:
     transits = manifest.provenance["transits"]
     print(transits["summary"])
     repeated = transits["kept"] - sum(receipt.counts["epochs"] for receipt in manifest.partitions)
     if repeated:
         print(f"{repeated:,} of the transits kept were given more than once, and are there once.")
-    print(f"survey     {options.out}: {manifest.rows:,} stars")
+    print(f"survey     {out}: {manifest.rows:,} stars")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -126,7 +126,7 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
     n_folds = assign_training_folds(sets, labels, training.folds, training.repeats, training.seed)
     if experiment.choose_from:
         _require_pairs(n_folds)
-    plans = {name: _plan_of(out, case, sets) for name, case in cases.items()}
+    plans = {name: _plan_of(out, case, sets, name) for name, case in cases.items()}
     nested = job.nested_cases()
     work = [
         (members_of(case, n_folds, pairs=name in nested), plans[name])
@@ -289,7 +289,7 @@ def _stars_of(out: Path, case: Job) -> Path:
     return out / _STARS / fingerprint(*settings)[:16]
 
 
-def _plan_of(out: Path, case: Job, sets: dict[Path, list[Receipt]]) -> Plan:
+def _plan_of(out: Path, case: Job, sets: dict[Path, list[Receipt]], title: str = "") -> Plan:
     """Return the plan of a case, whose files are in a folder of its own, whatever its name."""
     root, settings = _stars_of(out, case), fit_settings_of(case)
     mark = fingerprint(
@@ -298,4 +298,5 @@ def _plan_of(out: Path, case: Job, sets: dict[Path, list[Receipt]]) -> Plan:
         asdict(settings),
         case.model.architecture,
     )
-    return Plan(root.resolve(), sets[root], settings, (out / FITS / mark[:16]).resolve(), mark)
+    folder = (out / FITS / mark[:16]).resolve()
+    return Plan(root.resolve(), sets[root], settings, folder, mark, title=title)

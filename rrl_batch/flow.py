@@ -15,15 +15,21 @@ import pyarrow.parquet as pq
 
 from rrl_batch import __version__, tasks
 from rrl_batch.catalogue import write as catalogue
+from rrl_batch.cluster.monitor import gather
+from rrl_batch.cluster.recorder import tell_training_set
 from rrl_batch.cluster.worker import compile_once
+from rrl_batch.contracts.histogram import feh_histogram
 from rrl_batch.job import Job
 from rrl_batch.lightcurve.batch import LightCurveBatch
-from rrl_batch.models.folder import CARD, ModelCard, preparation, write_priors
-from rrl_batch.sources.files import StagedLightCurves, stage_transits
+from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard, preparation, write_priors
+from rrl_batch.sources.bulk.mirror import contents, files_for
+from rrl_batch.sources.bulk.stage import StagedFile, Staging
+from rrl_batch.sources.files import stage_transits
 from rrl_batch.sources.synthetic import simulate_stars
 from rrl_batch.sources.synthetic.labels import MEASURED, make_labels
 from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 from rrl_batch.sources.tables import read_stars
+from rrl_batch.sources.transits import StagedLightCurves, TransitCounts
 from rrl_batch.stages.prediction import engines_for
 from rrl_batch.stages.sky import STARS_PER_TASK, over_the_sky
 from rrl_batch.stages.training import (
@@ -86,13 +92,39 @@ def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> 
     table, partitions = survey_files.plan_partitions(table)
     staged = out.resolve() / survey_files.STAGING / "transits"
     counts = stage_transits(photometry, table, partitions, staged)
-    about = {
-        "description": f"Light curves of {len(table)} RR Lyrae stars from {photometry.name}",
-        "synthetic": False,
-        "transits": {**asdict(counts), "summary": counts.summary()},
-        "made_from": made_from,
-    }
+    about = _about_transits(photometry, counts, made_from)
     return _write_survey(client, out, table, partitions, StagedLightCurves(staged), about)
+
+
+def ingest_bulk(client: "Client", folder: Path, stars: Path, out: Path) -> Manifest:
+    """Write a survey from a star table and the bulk files of Gaia's epoch photometry."""
+    table = read_stars(stars)
+    files = files_for(folder, table["source_id"].to_numpy())
+    made_from = {
+        "photometry": fingerprint(contents(files)),
+        "stars": stars.name,
+        "stars_sha256": checksum(stars),
+        "code_version": __version__,
+    }
+    if claim(out, "survey", made_from, work=f"{survey_files.STAGING}/files/*") and is_whole(out):
+        return Manifest.read(out)
+    table, partitions = survey_files.plan_partitions(table)
+    staging = Staging(out.resolve() / survey_files.STAGING, len(partitions))
+    staging.begin(table, partitions)
+    futures = client.map(
+        tasks.stage_bulk_file, files, staging=staging, mark=fingerprint(made_from),
+        key="bulk", pure=False,
+    )  # fmt: skip
+    staged: list[StagedFile] = gather(
+        client, futures, stage="read", unit="MB",
+        planned=[file.path.stat().st_size / 1e6 for file in files],
+    )  # fmt: skip
+    counts = TransitCounts.total([file.counts for file in staged])
+    about = _about_transits(folder, counts, made_from) | {
+        "sources_read": sum(file.sources for file in staged),
+        "unreadable_stars": [star for file in staged for star in file.unreadable],
+    }
+    return _write_survey(client, out, table, partitions, StagedLightCurves(staging.transits), about)
 
 
 def train(
@@ -154,6 +186,8 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
 
     preprocess = preparation(model, card)
     check_alignment(client, survey, model, preprocess)
+    learnt_from = pq.read_table(model / OUT_OF_FOLD, columns=["feh"])["feh"]
+    tell_training_set(client, feh_histogram(learnt_from))
     engines, workers = engines_for(client, card)
     # what another device has computed of an unfinished catalogue is computed again
     mark = fingerprint(mark, engines)
@@ -162,6 +196,7 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     compile_once(client, tasks.predict_batch, empty, resources=resources, **arguments)
     receipts = over_the_sky(
         client, tasks.write_catalogue_partition, survey.partitions,
+        [piece.pixel for piece in survey.partitions],
         [piece.rows for piece in survey.partitions], STARS_PER_TASK, stage="predict",
         resources=resources, **arguments, out=out.resolve(),
         description=catalogue.describe(survey, card),
@@ -170,6 +205,18 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     return catalogue.finish_catalogue(
         out, [p.pixel for p in survey.partitions], receipts, provenance
     )
+
+
+def _about_transits(
+    source: Path, counts: TransitCounts, made_from: dict[str, Any]
+) -> dict[str, Any]:
+    """Return where a survey of observed stars comes from."""
+    return {
+        "description": f"Light curves of {counts.stars} RR Lyrae stars from {source.name}",
+        "synthetic": False,
+        "transits": {**asdict(counts), "summary": counts.summary()},
+        "made_from": made_from,
+    }
 
 
 def _write_survey(
@@ -184,7 +231,7 @@ def _write_survey(
     survey_files.stage_stars(out, stars, partitions)
     pixels = [partition.pixel for partition in partitions]
     receipts = over_the_sky(
-        client, tasks.write_survey_partition, list(enumerate(pixels)),
+        client, tasks.write_survey_partition, list(enumerate(pixels)), pixels,
         [p.stop - p.start for p in partitions], STARS_PER_TASK, stage="survey",
         out=out.resolve(), source=source, mark=fingerprint(provenance),
         description=provenance["description"],

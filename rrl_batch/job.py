@@ -1,7 +1,8 @@
 """A job file: what to read, how to prepare it, what to train, what to write, and where to run.
 
 Every option is a field below, with its default, unit and meaning. A job file is TOML with these
-sections; ``--set section.key=value`` on the command line overrides it.
+sections; ``--set section.key=value`` on the command line overrides it, and ``--set simulate=false``
+takes a section out.
 """
 
 import tomllib
@@ -542,6 +543,12 @@ _COMMON = ("model.path", "training.folds", "training.repeats", "training.modes",
 """Options that are the same for all cases: these share their stars and folds."""
 
 
+_OPTIONAL: dict[str, type[Section]] = {
+    "simulate": SimulateSection, "experiment": ExperimentSection, "search": SearchSection,
+}  # fmt: skip
+"""Sections that a job may lack."""
+
+
 def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     """Read a job file.
 
@@ -551,6 +558,7 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
         The TOML file.
     overrides : sequence of str
         Settings ``section.key=value`` that take precedence; the value is TOML, or else a string.
+        ``section=false`` takes a section out that a job may lack.
 
     Returns
     -------
@@ -597,6 +605,9 @@ def make_job(content: dict[str, Any], where: str) -> Job:
 def _apply(content: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     section, dot, name = key.strip().partition(".")
+    if section in _OPTIONAL and not dot and text.strip() == "false":
+        content.pop(section, None)
+        return
     if not (equals and dot and section and name):
         raise UserError(
             f"--set takes section.key=value, e.g. survey.path=work/gaia, not '{override}'."
@@ -632,8 +643,5 @@ def _sentence(error: ValidationError) -> str:
 def _known_names(location: list[str]) -> list[str]:
     if not location:
         return list(Job.model_fields)
-    optional: dict[str, type[Section]] = {
-        "simulate": SimulateSection, "experiment": ExperimentSection, "search": SearchSection,
-    }  # fmt: skip
-    section = optional.get(location[0])
+    section = _OPTIONAL.get(location[0])
     return list((section or type(getattr(Job(), location[0]))).model_fields)

@@ -1,6 +1,6 @@
 """What runs on the workers: a function a stage, for a piece of the sky or a share of the folds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from rrl_batch.catalogue import write as catalogue
+from rrl_batch.cluster.monitor import report
+from rrl_batch.cluster.recorder import passes_of
 from rrl_batch.cluster.worker import require_memory, takes_turns
 from rrl_batch.inference.predict import predict
 from rrl_batch.lightcurve.batch import LightCurveBatch
@@ -16,6 +18,7 @@ from rrl_batch.lightcurve.memory import memory_needed
 from rrl_batch.lightcurve.population import FoldedCurves, statistics
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.lightcurve.sequences import Sequences
+from rrl_batch.sources.bulk.stage import stage_file
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.storage.sky import Pixel
 from rrl_batch.survey import write as survey
@@ -33,6 +36,10 @@ again as tensors; the fourth is room for a shard and for what else a step needs.
 
 Preprocess = dict[str, Any]
 """Settings of the light-curve preparation, by name."""
+
+
+stage_bulk_file = takes_turns(stage_file)
+"""Read a bulk file of Gaia's epoch photometry."""
 
 
 @takes_turns
@@ -126,15 +133,13 @@ def predict_batch(
 
 
 @takes_turns
-def fit_share(
-    share: tuple[Sequence[MemberId], Plan], on_epoch: Callable[[int], None] | None
-) -> list[FittedMember]:
-    """Fit some of the members of a plan."""
-    _, plan = share
+def fit_share(share: tuple[Sequence[MemberId], Plan]) -> list[FittedMember]:
+    """Fit some of the members of a plan, and report every pass."""
+    members, plan = share
     needed = TRAINING_MEMORY + TRAINING_COPIES * size_in_memory(plan.root, plan.receipts)
     n_stars = sum(receipt.rows for receipt in plan.receipts)
     require_memory(needed, f"Training on {n_stars:,} stars")
-    return fit_members(*share, on_epoch)
+    return fit_members(members, plan, lambda epochs, some: report(epochs, passes_of(plan, some)))
 
 
 def _require_memory_to_prepare(piece: SurveyPartition, preprocess: Preprocess) -> None:

@@ -90,12 +90,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Run:
-    """What a small run on simulated stars has left behind."""
+    """What a small run on simulated stars has left behind, and the folder of its events."""
 
     survey: Path
     labels: Path
     model: Path
     catalogue: Path
+    events: Path
     job: "Job"
 
 
@@ -114,6 +115,7 @@ def run(
     training = {"min_epochs": 12, "max_phi31_error": 1.0, "folds": 2, "epochs": 3}
     run = Run(
         root / "survey", root / "labels.parquet", root / "model", root / "catalogue",
+        root / "events",
         make_job({"preprocess": {"points": 16}, "training": training}, "test"),
     )  # fmt: skip
     with (shared / "run.lock").open("w") as lock:
@@ -126,10 +128,12 @@ def run(
 def _make(run: Run, client: "Client") -> None:
     """Simulate a survey, train a model of two members, and predict a catalogue."""
     from rrl_batch import flow
+    from rrl_batch.cluster.recorder import recording
     from rrl_batch.sources.tables import read_labels
     from rrl_batch.survey.read import open_survey
 
-    flow.simulate(client, 300, 7, run.survey, run.labels)
-    survey = open_survey(run.survey)
-    flow.train(client, survey, read_labels(run.labels, "true"), run.model, run.job)
-    flow.predict(client, survey, run.model, run.catalogue)
+    with recording(client, "run", run.events, title="A small sky"):
+        flow.simulate(client, 300, 7, run.survey, run.labels)
+        survey = open_survey(run.survey)
+        flow.train(client, survey, read_labels(run.labels, "true"), run.model, run.job)
+        flow.predict(client, survey, run.model, run.catalogue)

@@ -99,6 +99,15 @@ def test_a_setting_that_is_not_section_key_value_is_refused(tmp_path, setting):
         read_job(write(tmp_path, ""), [setting])
 
 
+def test_a_section_that_a_job_may_lack_can_be_taken_out(tmp_path):
+    path = tmp_path / "job.toml"
+    path.write_text("[simulate]\nstars = 3\n[survey]\npath = 'x'\n")
+    assert read_job(path).simulate
+    assert read_job(path, ["simulate=false"]).simulate is None
+    with pytest.raises(UserError, match=r"--set takes section\.key=value"):
+        read_job(path, ["survey=false"])
+
+
 def test_a_missing_path_names_the_section_and_the_setting(tmp_path):
     job = read_job(write(tmp_path, "[survey]\npath = 'a'\n"))
     job.require("survey")

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from rrl_batch import __version__
 from rrl_batch.contracts import CATALOGUE, Flag
+from rrl_batch.contracts.histogram import feh_histogram
 from rrl_batch.errors import RunError
 from rrl_batch.models.folder import ModelCard
 from rrl_batch.storage.commit import fingerprint
@@ -43,7 +44,8 @@ def write_partition(
     Returns
     -------
     Receipt
-        Its counts are of stars: `predicted`, and one per flag.
+        Its counts are of stars: `predicted`, and one per flag; its summary has `feh_mean`, in
+        dex, and `feh_histogram`, where stars have a metallicity.
 
     Raises
     ------
@@ -63,7 +65,9 @@ def write_partition(
     arrow = CATALOGUE.conform(pa.Table.from_pandas(table, preserve_index=False), "catalogue")
     index = pa.field(SPATIAL_INDEX, pa.int64())
     arrow = arrow.add_column(0, index, pa.array(table[SPATIAL_INDEX]))
-    return commit(root, target.pixel.path, arrow, mark, _counts(table), description)
+    return commit(
+        root, target.pixel.path, arrow, mark, _counts(table), description, _summary(table)
+    )
 
 
 def describe(survey: Survey, card: ModelCard) -> str:
@@ -115,3 +119,11 @@ def _counts(table: pd.DataFrame) -> dict[str, int]:
     flags = table["flags"].to_numpy(np.int32)
     counts = {str(flag.name): int(np.count_nonzero(flags & np.int32(flag))) for flag in Flag}
     return {"predicted": int(table["feh"].notna().sum())} | counts
+
+
+def _summary(table: pd.DataFrame) -> dict[str, Any]:
+    feh = table["feh"].dropna()
+    if feh.empty:
+        return {}
+    mean = round(float(feh.astype(np.float64).mean()), 4)
+    return {"feh_mean": mean, "feh_histogram": feh_histogram(feh)}

@@ -3,12 +3,16 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
+from rrl_batch.cluster.recorder import NamedPass, Outcome, StageRecorder
 from rrl_batch.errors import RunError
+from rrl_batch.storage.sky import Pixel
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -34,12 +38,44 @@ _SHOW_SECONDS = 0.5
 _LOG_SECONDS = 10.0
 
 
-def report(done: float) -> None:
-    """Tell the client, from within a task, how far the task is."""
+def report(done: float, passes: Sequence[NamedPass] = ()) -> None:
+    """Tell the client, from within a task, how far the task is.
+
+    Parameters
+    ----------
+    done : float
+        Units that are done.
+    passes : sequence of tuple
+        Passes over training stars that have just ended.
+    """
+    _say({"done": done, "passes": passes})
+
+
+@contextmanager
+def timed() -> Iterator[None]:
+    """Tell the client, from within a task, that it runs and, in the end, for how long it did."""
+    _say({"done": 0.0})
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        _say({"seconds": time.monotonic() - start})
+
+
+def _say(message: dict[str, Any]) -> None:
     from distributed import get_worker
 
     worker = get_worker()
-    worker.log_event(_TOPIC, {"task": str(worker.get_current_task()), "done": done})
+    worker.log_event(_TOPIC, {"task": _mark(worker.get_current_task()), **message})
+
+
+def _mark(key: Any) -> str:
+    """Return what a task's key has in common for its worker and its client.
+
+    Dask gives tasks that it fuses a name of all of them, but with the token of the last.
+    """
+    name, *number = key if isinstance(key, tuple) else (key,)
+    return ":".join((name.rsplit("-", 1)[-1], *map(str, number)))
 
 
 def gather(
@@ -49,9 +85,12 @@ def gather(
     stage: str,
     unit: str,
     planned: Sequence[float],
-    amount: Callable[[T], float] | None = None,
+    pixels: Sequence[Sequence[Pixel]] = (),
+    outcome: Callable[[int, T], Outcome] | None = None,
 ) -> list[T]:
     """Wait for tasks and return their results in order, showing how far they are.
+
+    What happens is also told as events (`rrl_batch.cluster.events`), for every other view of it.
 
     Parameters
     ----------
@@ -65,8 +104,10 @@ def gather(
         What is counted, e.g. "stars".
     planned : sequence of float
         How many units each task is, at most.
-    amount : callable, optional
-        How many units a result was in the end, where it may be fewer.
+    pixels : sequence of sequence of Pixel, optional
+        HEALPix pixels of each task, if it is a stage over the sky.
+    outcome : callable, optional
+        From a task's number and result to what it says; else it was as planned.
 
     Raises
     ------
@@ -76,17 +117,19 @@ def gather(
         If workers died of a task, or all of them have paused for lack of memory.
     """
     running: dict[str, float] = {}
+    keys = [_mark(future.key) for future in futures]
+    number = {future: i for i, future in enumerate(futures)}
+    recorder = StageRecorder(client, stage, unit, keys, planned, pixels)
 
-    def listen(event: "tuple[float, dict[str, float]]") -> None:
-        running[str(event[1]["task"])] = event[1]["done"]
-
-    client.subscribe_topic(_TOPIC, listen)
-    expected = {future.key: float(units) for future, units in zip(futures, planned, strict=True)}
+    # they come in another thread
+    messages: deque[tuple[float, dict[str, Any]]] = deque()
+    client.subscribe_topic(_TOPIC, messages.append)
+    expected = [float(units) for units in planned]
     waiting, results = set(futures), {}
     bar = tqdm(
         desc=stage,
         unit=f" {unit}",
-        total=sum(expected.values()),
+        total=sum(expected),
         bar_format=_LINE,
         file=sys.stderr,
         mininterval=_SHOW_SECONDS if sys.stderr.isatty() else _LOG_SECONDS,
@@ -99,14 +142,26 @@ def gather(
             watch.look()
             done = [future for future in waiting if future.done()]
             waiting.difference_update(done)
+            # what a task has said of itself is here before its result
+            while messages:
+                _, message = messages.popleft()
+                if "done" in message:
+                    running[message["task"]] = message["done"]
+                recorder.report(message)
+            for future in done:
+                if future.status == "error":
+                    recorder.failed(keys[number[future]], future.exception())
             for future, result in zip(done, _results(client, done, stage), strict=True):
-                results[future.key] = result
-                if amount is not None:
-                    expected[future.key] = amount(result)
-                finished += expected[future.key]
-            bar.total = sum(expected.values())
-            bar.update(finished + sum(running.get(f.key, 0.0) for f in waiting) - bar.n)
+                i = number[future]
+                told = outcome(i, result) if outcome else Outcome(expected[i], expected[i])
+                results[i], expected[i] = result, told.amount
+                finished += told.amount
+                recorder.done(keys[i], told)
+            recorder.flush()
+            bar.total = sum(expected)
+            bar.update(finished + sum(running.get(keys[number[f]], 0.0) for f in waiting) - bar.n)
         bar.refresh()
+        recorder.ended()
     finally:
         bar.close()
         client.unsubscribe_topic(_TOPIC)
@@ -114,7 +169,7 @@ def gather(
         # which one depends on another would break off the connection to the scheduler)
         for future in futures:
             future.release()
-    return [results[future.key] for future in futures]
+    return [results[i] for i in range(len(futures))]
 
 
 class _Watch:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from rrl_batch.cluster.monitor import MORE_MEMORY, gather
+from rrl_batch.cluster.monitor import MORE_MEMORY, gather, timed
 from rrl_batch.errors import RunError
 from rrl_batch.models.device import WITHOUT_GPU
 
@@ -40,7 +40,7 @@ def takes_turns(task: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(task)
     def alone(*arguments: P.args, **named: P.kwargs) -> T:
-        with _turn():
+        with _turn(), timed():
             return task(*arguments, **named)
 
     return alone

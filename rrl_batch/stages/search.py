@@ -57,7 +57,7 @@ def run_trials(
         member = MemberId(architecture, 0, (SCORED_FOLD, inner[len(rmse)]))
         is_network = ARCHITECTURES[architecture].is_network
         future = client.submit(
-            tasks.fit_share, ([member], plan), None, pure=False, key=None,
+            tasks.fit_share, ([member], plan), pure=False, key=None,
             resources=(for_networks if is_network else for_regressors).resources,
         )  # fmt: skip
         running[future] = trial, rmse, member, plan

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dask import bag
 
 from rrl_batch.cluster.monitor import gather
+from rrl_batch.cluster.recorder import pieces_of
 from rrl_batch.storage.manifest import Receipt
-from rrl_batch.storage.sky import neighbours
+from rrl_batch.storage.sky import Pixel, neighbours
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,6 +27,7 @@ def over_the_sky(
     client: "Client",
     task: Callable[..., Receipt],
     pieces: Sequence[T],
+    pixels: list[Pixel],
     stars: list[int],
     stars_per_task: int,
     *,
@@ -43,6 +45,8 @@ def over_the_sky(
         The function, of a piece and the arguments.
     pieces : sequence
         The pieces, in order of position on the sky.
+    pixels : list of Pixel
+        The HEALPix pixel of each.
     stars : list of int
         How many stars each has.
     stars_per_task : int
@@ -58,5 +62,9 @@ def over_the_sky(
     planned = [sum(stars[group]) for group in groups]
     sky = bag.from_sequence([pieces[group] for group in groups], npartitions=len(groups)).flatten()
     futures = client.compute(sky.map(task, **arguments).to_delayed(), resources=resources)
-    done: list[list[Receipt]] = gather(client, futures, stage=stage, unit="stars", planned=planned)
+    done: list[list[Receipt]] = gather(
+        client, futures, stage=stage, unit="stars", planned=planned,
+        pixels=[pixels[group] for group in groups],
+        outcome=lambda i, receipts: pieces_of(pixels[groups[i]], stars[groups[i]], receipts),
+    )  # fmt: skip
     return list(chain.from_iterable(done))

@@ -9,8 +9,9 @@ import pandas as pd
 
 from rrl_batch import __version__, tasks
 from rrl_batch.cluster.environment import keras_backend
-from rrl_batch.cluster.monitor import gather, report
+from rrl_batch.cluster.monitor import gather
 from rrl_batch.cluster.placement import all_workers, common_backend, workers_for_keras
+from rrl_batch.cluster.recorder import Outcome, passes_of
 from rrl_batch.cluster.worker import call_once, compile_once
 from rrl_batch.job import Job
 from rrl_batch.lightcurve.batch import LightCurveBatch
@@ -126,6 +127,7 @@ def select_stars(
     compile_once(client, prepare, LightCurveBatch.empty(), **preprocess)
     return over_the_sky(
         client, tasks.write_training_shard, list(enumerate(survey.partitions)),
+        [piece.pixel for piece in survey.partitions],
         [piece.rows for piece in survey.partitions], STARS_PER_SELECTION, stage="select",
         root=root.resolve(), preprocess=preprocess, selection=selection_of(job), mark=mark,
     )  # fmt: skip
@@ -167,13 +169,12 @@ def fit_members(client: "Client", work: Sequence[Share]) -> list[list[FittedMemb
             divided = divide(some, len(workers.addresses))
             shares += divided
             futures += client.map(
-                tasks.fit_share, divided, on_epoch=report, resources=workers.resources,
-                key="fit", pure=False,
-            )  # fmt: skip
+                tasks.fit_share, divided, resources=workers.resources, key="fit", pure=False
+            )
     done: list[list[FittedMember]] = gather(
         client, futures, stage="train", unit="epochs",
         planned=[sum(most_epochs(member, plan) for member in some) for some, plan in shares],
-        amount=lambda fitted: sum(member.epochs_run for member in fitted),
+        outcome=lambda i, fitted: _outcome(shares[i][1], fitted),
     )  # fmt: skip
     found = {(m.fingerprint, m.member): m for m in chain.from_iterable(done)}
     return [[found[plan.fingerprint, member] for member in members] for members, plan in work]
@@ -216,3 +217,9 @@ def divide(kinds: Sequence[Share], n_workers: int) -> list[Share]:
 def _is_network(share: Share) -> bool:
     members, _ = share
     return ARCHITECTURES[members[0].architecture].is_network
+
+
+def _outcome(plan: Plan, fitted: Sequence[FittedMember]) -> Outcome:
+    """Return what members that have been fitted say; those fitted now have reported their work."""
+    passes = passes_of(plan, chain.from_iterable(member.passes() for member in fitted))
+    return Outcome(sum(member.epochs_run for member in fitted), passes=passes)

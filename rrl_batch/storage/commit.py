@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,8 +32,10 @@ def replacing(path: Path) -> Iterator[Path]:
     RunError
         If the file cannot be written, for lack of space or permission.
     """
-    # readers of a dataset pass over names with a leading underscore
-    partial = path.with_name(f"_{path.name}.{os.getpid()}.partial")
+    # readers of a dataset pass over names with a leading underscore; on another host, a process of
+    # the same number may write the same, most of all in containers, or if it was believed dead
+    writer = f"{socket.gethostname()}-{os.getpid()}"
+    partial = path.with_name(f"_{path.name}.{writer}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

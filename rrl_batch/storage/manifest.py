@@ -5,7 +5,7 @@ is an unfinished run; its receipts say which partitions need not be made again.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,6 +41,10 @@ class Receipt:
         Fingerprint of everything that the content was made from.
     counts : dict of str to int
         What was counted on the way, e.g. stars per flag.
+    summary : dict
+        What else is shown of it before the dataset is read, e.g. its mean metallicity.
+    found : bool
+        Whether an earlier run has left it; not on disk.
     """
 
     path: str
@@ -49,6 +53,14 @@ class Receipt:
     sha256: str
     fingerprint: str
     counts: dict[str, int] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    found: bool = field(default=False, compare=False)
+
+    def content(self) -> dict[str, Any]:
+        """Return what is on disk of it."""
+        content = asdict(self)
+        del content["found"]
+        return content
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,8 @@ class Manifest:
 
     def write(self, root: Path) -> None:
         """Write the manifest: from here on the dataset is complete."""
-        write_json(root / MANIFEST, asdict(self))
+        receipts = [receipt.content() for receipt in self.partitions]
+        write_json(root / MANIFEST, asdict(self) | {"partitions": receipts})
 
 
 def _receipt_path(root: Path, path: str) -> Path:
@@ -111,7 +124,9 @@ def finished(root: Path, path: str, fingerprint: str) -> Receipt | None:
         receipt = Receipt(**json.loads(_receipt_path(root, path).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return receipt if receipt.fingerprint == fingerprint and _is_there(root, receipt) else None
+    if receipt.fingerprint != fingerprint or not _is_there(root, receipt):
+        return None
+    return replace(receipt, found=True)
 
 
 def _is_there(root: Path, receipt: Receipt) -> bool:
@@ -131,6 +146,7 @@ def commit(
     fingerprint: str,
     counts: dict[str, int] | None = None,
     description: str | None = None,
+    summary: dict[str, Any] | None = None,
 ) -> Receipt:
     """Write a partition and its receipt, each atomically, the receipt last.
 
@@ -148,6 +164,8 @@ def commit(
         What was counted on the way.
     description : str, optional
         What the dataset is; goes into the metadata of the file.
+    summary : dict, optional
+        What else is shown of the partition.
 
     Raises
     ------
@@ -163,8 +181,10 @@ def commit(
         ):
             raise RunError(f"{root / path} did not read back as it was written.")
         size = partial.stat().st_size
-        receipt = Receipt(path, table.num_rows, size, checksum(partial), fingerprint, counts or {})
-    write_json(_receipt_path(root, path), asdict(receipt))
+        receipt = Receipt(
+            path, table.num_rows, size, checksum(partial), fingerprint, counts or {}, summary or {}
+        )
+    write_json(_receipt_path(root, path), receipt.content())
     return receipt
 
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from rrl_batch.training.problem import (
     FitSettings,
     History,
     MemberId,
+    Pass,
     Plan,
     Problem,
     Scaling,
@@ -31,7 +33,9 @@ from rrl_batch.training.weights import density_weights
 
 FOLDS_FILE = "folds.parquet"
 
-Trainer = Callable[[Sequence[Problem], Inputs, FitSettings, Callable[[int], None]], Iterator[Fit]]
+Trainer = Callable[
+    [Sequence[Problem], Inputs, FitSettings, Callable[[list[Pass]], None]], Iterator[Fit]
+]
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,11 @@ class FittedMember:
         """Passes in all, those without improvement included."""
         return max(self.epochs, len(self.history.training))
 
+    def passes(self) -> list[Pass]:
+        """Return the passes whose losses are known."""
+        losses = zip_longest(*self.history)
+        return [Pass(self.member, i, *both) for i, both in enumerate(losses, start=1)]
+
     @classmethod
     def read(cls, path: Path) -> "FittedMember":
         """Read what `write` has written."""
@@ -104,7 +113,9 @@ def predictions_file(member: MemberId) -> str:
 
 
 def fit_members(
-    members: Sequence[MemberId], plan: Plan, on_epoch: Callable[[int], None] | None = None
+    members: Sequence[MemberId],
+    plan: Plan,
+    on_epoch: Callable[[int, list[Pass]], None] | None = None,
 ) -> list[FittedMember]:
     """Fit some members and predict all stars with each.
 
@@ -119,7 +130,7 @@ def fit_members(
     plan : Plan
         What they learn from, how, and where the results go.
     on_epoch : callable, optional
-        Told how many epochs have ended so far, those of all members added up.
+        Told how many epochs have ended so far, those of all members added up, and which just now.
 
     Returns
     -------
@@ -130,11 +141,11 @@ def fit_members(
     fitted = {member.member: member for member in found if member}
     epochs = sum(member.epochs_run for member in fitted.values())
 
-    def count(passes: int) -> None:
+    def count(passes: list[Pass]) -> None:
         nonlocal epochs
-        epochs += passes
+        epochs += len(passes)
         if on_epoch is not None:
-            on_epoch(epochs)
+            on_epoch(epochs, passes)
 
     missing = [member for member in members if member not in fitted]
     if missing:

@@ -81,6 +81,8 @@ class Plan:
         Fingerprint of everything that the members are made from.
     keep : pathlib.Path or None
         Folder of the model, which gets the weights; None if they are not kept.
+    title : str
+        What tells its members from those of other plans, where there are some.
     """
 
     root: Path
@@ -89,6 +91,11 @@ class Plan:
     out: Path
     fingerprint: str
     keep: Path | None = None
+    title: str = ""
+
+    def name_of(self, member: MemberId) -> str:
+        """Return what a member is called among those of all plans."""
+        return f"{self.title} {member.name}".lstrip()
 
 
 class Scaling(NamedTuple):
@@ -168,6 +175,25 @@ class History(NamedTuple):
 
     training: list[float]
     stopping: list[float]
+
+
+class Pass(NamedTuple):
+    """A pass of a member over its training stars.
+
+    Attributes
+    ----------
+    member : MemberId
+        Which member.
+    number : int
+        From 1.
+    loss, stopping_loss : float or None
+        As in `History`; None where none is made.
+    """
+
+    member: MemberId
+    number: int
+    loss: float | None = None
+    stopping_loss: float | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.models.kernel_expansion import KernelExpansion
 from rrl_batch.models.registry import fit_regressor
 from rrl_batch.models.regressors import Regressor
-from rrl_batch.training.problem import Fit, FitSettings, Floats, History, Problem
+from rrl_batch.training.problem import Fit, FitSettings, Floats, History, Pass, Problem
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def fit(
     problems: Sequence[Problem],
     inputs: Inputs,
     settings: FitSettings,  # noqa: ARG001 -- of networks
-    on_passes: Callable[[int], None],
+    on_passes: Callable[[list[Pass]], None],
 ) -> Iterator[Fit]:
     """Fit a member to each problem and yield it; see the trainers of networks.
 
@@ -52,5 +52,5 @@ def fit(
             problem.weights[rows].astype(np.float64),
             problem.seed,
         )
-        on_passes(1)
+        on_passes([Pass(problem.member, 1)])
         yield Fit(problem, _OnShape(regressor), 1, History([], []))

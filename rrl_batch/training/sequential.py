@@ -7,14 +7,14 @@ import numpy as np
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.models.registry import arrays_for
 from rrl_batch.training.network import Network, fresh, optimizer
-from rrl_batch.training.problem import Fit, FitSettings, History, Problem
+from rrl_batch.training.problem import Fit, FitSettings, History, Pass, Problem
 
 
 def fit(
     problems: Sequence[Problem],
     inputs: Inputs,
     settings: FitSettings,
-    on_passes: Callable[[int], None],
+    on_passes: Callable[[list[Pass]], None],
 ) -> Iterator[Fit]:
     """Fit a member to each problem and yield it as soon as it is fitted.
 
@@ -27,7 +27,7 @@ def fit(
     settings : FitSettings
         How to fit.
     on_passes : callable
-        Told how many passes of members have ended, whenever some have.
+        Told which passes of members have ended, whenever some have.
     """
     for problem in problems:
         yield _fit(problem, inputs, settings, on_passes)
@@ -37,7 +37,7 @@ def _fit(
     problem: Problem,
     inputs: Inputs,
     settings: FitSettings,
-    on_passes: Callable[[int], None],
+    on_passes: Callable[[list[Pass]], None],
 ) -> Fit:
     import keras
 
@@ -47,8 +47,8 @@ def _fit(
     network.compile(optimizer(settings, len(problem.training)), loss="mse")
     stops = len(problem.stopping) > 0
 
-    def end_pass(_: int, logs: dict[str, float]) -> None:
-        on_passes(1)
+    def end_pass(epoch: int, logs: dict[str, float]) -> None:
+        on_passes([Pass(problem.member, epoch + 1, logs["loss"], logs.get("val_loss"))])
         if not np.isfinite(logs["val_loss" if stops else "loss"]):
             network.stop_training = True
 

@@ -17,7 +17,7 @@ from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.models.device import claim_gpu
 from rrl_batch.models.registry import arrays_for
 from rrl_batch.training.network import Network, fresh, optimizer
-from rrl_batch.training.problem import Fit, FitSettings, History, Problem
+from rrl_batch.training.problem import Fit, FitSettings, History, Pass, Problem
 
 if TYPE_CHECKING:
     import jax
@@ -71,7 +71,7 @@ def fit(
     problems: Sequence[Problem],
     inputs: Inputs,
     settings: FitSettings,
-    on_passes: Callable[[int], None],
+    on_passes: Callable[[list[Pass]], None],
 ) -> Iterator[Fit]:
     """Fit a member to each problem and yield it as soon as it is fitted.
 
@@ -87,7 +87,7 @@ def fit(
     settings : FitSettings
         How to fit.
     on_passes : callable
-        Told how many passes of members have ended, whenever some have.
+        Told which passes of members have ended, whenever some have.
     """
 
     def n_batches(problem: Problem) -> int:
@@ -147,7 +147,9 @@ class _Program:
         self._n_stopping = self._batches_for(max(len(p.stopping) for p in problems))
         self._pass = jax.jit(jax.vmap(self._pass_of_one, in_axes=(0, 0, 0, 0, 0, None, None)))
 
-    def fit(self, problems: Sequence[Problem], on_passes: Callable[[int], None]) -> Iterator[Fit]:
+    def fit(
+        self, problems: Sequence[Problem], on_passes: Callable[[list[Pass]], None]
+    ) -> Iterator[Fit]:
         """Fit members side by side; one that has stopped stays as it is until all have."""
         state = _stack([self._start(problem.seed) for problem in problems])
         infinity = np.full(len(problems), np.inf, np.float32)
@@ -172,7 +174,12 @@ class _Program:
             )
             losses.append(np.asarray(loss))  # of training and, if there are any, stopping stars
             finite, best_epoch = np.isfinite(losses[-1]).all(axis=1), np.asarray(best.epoch)
-            on_passes(int(running.sum()))
+            on_passes(
+                [
+                    Pass(problems[i].member, epoch, *losses[-1][i].tolist())
+                    for i in np.flatnonzero(running).tolist()
+                ]
+            )
             patient = epoch - best_epoch < self._settings.patience
             ended = running & ~(finite & patient & (epoch < self._settings.epochs))
             running &= ~ended

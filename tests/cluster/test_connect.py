@@ -9,6 +9,7 @@ from distributed import LocalCluster
 from rrl_batch.cluster import monitor
 from rrl_batch.cluster.connect import _closed_in_the_end, connect
 from rrl_batch.cluster.monitor import gather, report
+from rrl_batch.cluster.recorder import Outcome
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
 
@@ -94,8 +95,9 @@ def work(n):
 def test_progress_adds_up_and_results_keep_their_order(client, capsys):
     futures = client.map(work, [30, 10, 20], pure=False)
     found = gather(
-        client, futures, stage="train", unit="epochs", planned=[40, 40, 40], amount=float
-    )
+        client, futures, stage="train", unit="epochs", planned=[40, 40, 40],
+        outcome=lambda _, n: Outcome(n),
+    )  # fmt: skip
     assert found == [30, 10, 20]
     last = capsys.readouterr().err.split("\r")[-1]
     assert last.startswith("train      60 of 60 epochs  100 %")

@@ -154,7 +154,7 @@ def test_four_gpus_share_nine_networks_of_ten_folds_one_task_at_a_time(tmp_path,
     running, together = Counter(), threading.Barrier(4)
     done = []
 
-    def fit(share, on_epoch):  # noqa: ARG001
+    def fit(share):
         worker = get_worker().address
         running[worker] += 1
         if worker not in done:

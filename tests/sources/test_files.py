@@ -17,8 +17,9 @@ from rrl_batch.contracts import STARS
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.clean import clean
-from rrl_batch.sources.files import StagedLightCurves, TransitCounts, stage_transits
+from rrl_batch.sources.files import stage_transits
 from rrl_batch.sources.tables import SUFFIXES, read_stars
+from rrl_batch.sources.transits import StagedLightCurves, TransitCounts
 from rrl_batch.storage.sky import Partition
 from rrl_batch.survey.write import plan_partitions
 

@@ -41,6 +41,19 @@ def test_error_leaves_the_old_file_and_no_partial_one(
     assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
 
 
+def test_processes_of_the_same_number_on_two_hosts_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "x.txt"
+    with replacing(target) as ours:
+        monkeypatch.setattr("socket.gethostname", lambda: "another")
+        with replacing(target) as theirs:
+            theirs.write_text("same")
+            ours.write_text("same")
+    assert target.read_text() == "same"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
 def test_block_that_writes_nothing_fails(tmp_path: Path) -> None:
     with (
         pytest.raises(RunError, match=r"x\.txt could not be written"),

@@ -225,12 +225,20 @@ def test_members_that_are_missing_are_fitted_and_the_epochs_of_all_are_counted(s
     written = file.stat().st_mtime_ns
     counted = []
     both = [MemberId("mlp", 0, (2,)), FIRST]
-    members = train(tmp_path, *stars, members=both, on_epoch=counted.append)
+    passes = []
+
+    def count(done, some):
+        counted.append(done)
+        passes.extend(some)
+
+    members = train(tmp_path, *stars, members=both, on_epoch=count)
     assert [member.member for member in members] == both
     assert members[1] == first
     assert file.stat().st_mtime_ns == written
     assert counted == sorted(counted)
     assert counted[-1] == sum(member.epochs_run for member in members) == 6
+    assert [passed.number for passed in passes] == [1, 2, 3]
+    assert passes == members[0].passes()
     assert members[0].sha256 != first.sha256
 
 
