@@ -60,7 +60,7 @@ def workers_for_keras(client: "Client") -> Workers:
         for owner in owners
     ]
     answers: list[tuple[str, bool]] = gather(
-        client, asking, stage="check", unit="GPUs", planned=[1] * len(asking)
+        client, asking, stage="check", unit="GPUs", planned=[1] * len(asking), resources={GPU: 1}
     )
     found = dict(answers)
     without = sorted(address for address, has_gpu in found.items() if not has_gpu)

@@ -63,7 +63,7 @@ def over_the_sky(
     sky = bag.from_sequence([pieces[group] for group in groups], npartitions=len(groups)).flatten()
     futures = client.compute(sky.map(task, **arguments).to_delayed(), resources=resources)
     done: list[list[Receipt]] = gather(
-        client, futures, stage=stage, unit="stars", planned=planned,
+        client, futures, stage=stage, unit="stars", planned=planned, resources=resources,
         pixels=[pixels[group] for group in groups],
         outcome=lambda i, receipts: pieces_of(pixels[groups[i]], stars[groups[i]], receipts),
     )  # fmt: skip

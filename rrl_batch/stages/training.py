@@ -163,18 +163,20 @@ def fit_members(client: "Client", work: Sequence[Share]) -> list[list[FittedMemb
     regressors = [share for share in kinds if not _is_network(share)]
     shares: list[Share] = []
     futures: list[Future] = []
+    resources: dict[str, float] = {}
     for some, find_workers in ((networks, workers_for_keras), (regressors, all_workers)):
         if some:
             workers = find_workers(client)
             divided = divide(some, len(workers.addresses))
             shares += divided
+            resources |= workers.resources
             futures += client.map(
                 tasks.fit_share, divided, resources=workers.resources, key="fit", pure=False
             )
     done: list[list[FittedMember]] = gather(
         client, futures, stage="train", unit="epochs",
         planned=[sum(most_epochs(member, plan) for member in some) for some, plan in shares],
-        outcome=lambda i, fitted: _outcome(shares[i][1], fitted),
+        outcome=lambda i, fitted: _outcome(shares[i][1], fitted), resources=resources,
     )  # fmt: skip
     found = {(m.fingerprint, m.member): m for m in chain.from_iterable(done)}
     return [[found[plan.fingerprint, member] for member in members] for members, plan in work]

@@ -85,6 +85,22 @@ def test_a_cluster_without_workers_is_waited_for_and_says_so_once(caplog):
     ]
 
 
+@pytest.mark.usefixtures("impatient")
+def test_workers_that_lack_what_tasks_ask_for_are_not_those_that_are_waited_for(caplog):
+    workers = {"tcp://0": {"status": "running", "resources": {}}}
+    client = SimpleNamespace(scheduler_info=lambda n_workers: {"workers": workers})  # noqa: ARG005
+    watch = monitor._Watch(client, "train", {"GPU": 1})
+    watch.look()
+    workers["tcp://1"] = {"status": "running", "resources": {"GPU": 1.0}}
+    watch.look()
+    workers["tcp://1"]["status"] = "paused"
+    with pytest.raises(RunError, match="train: all workers have paused"):
+        watch.look()
+    assert [r.getMessage() for r in caplog.records] == [
+        "train: the cluster has no workers that declare GPU; waiting for some."
+    ]
+
+
 def work(n):
     for done in range(n):
         report(done + 1)

@@ -28,7 +28,7 @@ def cuda(cluster: ClusterSection, security: "Security") -> "Cluster":
 
     Without a GPU that can be used it says what is missing, and starts workers on all cores.
     """
-    found = _visible_gpus()
+    found = visible_gpus()
     if isinstance(found, str):
         log.warning("cluster.kind = 'cuda': %s; all work is done on the cores instead.", found)
         kept = cluster.model_dump(include={"memory_per_worker", "dashboard_address"})
@@ -77,7 +77,7 @@ def cuda(cluster: ClusterSection, security: "Security") -> "Cluster":
     return started
 
 
-def _visible_gpus() -> list[str] | str:
+def visible_gpus() -> list[str] | str:
     """Return the GPUs that this process sees, as CUDA numbers them, or why it can use none."""
     if find_spec("dask_cuda") is None:
         return f"the package dask-cuda is not installed ({_INSTALL})"
