@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -10,16 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from rrl_batch import __version__
 from rrl_batch.errors import RunError, UserError
+from rrl_batch.job_commands import (
+    add_certificates,
+    add_job_commands,
+    add_job_file,
+    add_jobs_folder,
+    make_folder,
+    read_job_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pandas as pd
     from distributed import Client
 
-    from rrl_batch.job import ClusterSection, Job
+    from rrl_batch.job import ClusterSection
     from rrl_batch.storage.manifest import Manifest
-    from rrl_batch.survey.read import Survey
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,8 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 if all went well, 1 for a failure, 2 for a mistake of the user's.
     """
-    options = _parser().parse_args(arguments)
-    logging.getLogger("rrl_batch").addHandler(logging.StreamHandler())
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(words)
+    options.line = shlex.join(["rrl-batch", *words])
+    warnings = logging.StreamHandler()
+    warnings.setLevel(logging.WARNING)
+    logging.getLogger("rrl_batch").addHandler(warnings)
     try:
         return int(options.command(options) or 0)
     except UserError as error:
@@ -73,19 +84,18 @@ def _parser() -> argparse.ArgumentParser:
     simulate.set_defaults(command=_simulate)
 
     _add_ingest(commands)
-    for name, command, text in (
-        ("run", _run, "run a whole job: train, predict, verify, evaluate"),
-        ("train", _train, "train the model of a job"),
-    ):
-        job = commands.add_parser(name, help=text)
-        job.add_argument("job", type=Path, help="job file (TOML)")
-        job.add_argument(
-            "--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
-            help="override an option of the job file; may be repeated",
-        )  # fmt: skip
-        job.add_argument("--scheduler", help="address of a running Dask scheduler")
-        _add_certificates(job)
-        job.set_defaults(command=command)
+    run = commands.add_parser("run", help="run a whole job: train, predict, verify, evaluate")
+    add_job_file(run)
+    add_jobs_folder(run)
+    run.set_defaults(command=_run)
+    train = commands.add_parser("train", help="train the model of a job")
+    add_job_file(train)
+    train.set_defaults(command=_train)
+    doctor = commands.add_parser(
+        "doctor", help="check this machine, and a job's files and cluster, before it runs"
+    )
+    add_job_file(doctor, nargs="?")
+    doctor.set_defaults(command=_doctor, workers=None)
 
     predict = commands.add_parser("predict", help="write the catalogue of a survey")
     predict.add_argument("--model", type=Path, required=True, help="folder of the model")
@@ -113,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("catalogue", type=Path, help="folder of the catalogue")
     export.add_argument("file", type=Path, help="NAME.fits, .vot, .csv or .parquet")
     export.set_defaults(command=_export)
+
+    add_job_commands(commands)
     return parser
 
 
@@ -140,13 +152,7 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--workers", type=int, help="processes on this machine; one a core if not given"
     )
-    _add_certificates(parser)
-
-
-def _add_certificates(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--tls", type=Path, help="folder with your certificate for a scheduler at tls://…"
-    )
+    add_certificates(parser)
 
 
 def _simulate(options: argparse.Namespace) -> None:
@@ -200,73 +206,43 @@ def _print_ingested(manifest: "Manifest", out: Path) -> None:
     print(f"survey     {out}: {manifest.rows:,} stars")
 
 
-def _run(options: argparse.Namespace) -> int:
-    from rrl_batch.survey.read import open_survey
+def _run(options: argparse.Namespace) -> None:
+    from rrl_batch.driver import drive
+    from rrl_batch.run import check_job
 
-    job = _read_job(options, "survey", "labels")
-    if job.experiment or job.search:
-        return _experiment(job)
-    job.require("model", "catalogue", "evaluation")
-    paths = job.paths()
-    with _connect(job.cluster) as client:
-        _simulate_if_asked(client, job)
-        _train_model(client, job)
-        survey = open_survey(paths["survey"])
-        _write_catalogue(client, survey, paths["model"], paths["catalogue"])
-    faults = _print_verification(paths["catalogue"])
-    _print_evaluation(paths["catalogue"], paths["labels"], job.labels.scale, paths["evaluation"])
-    return faults
-
-
-def _experiment(job: "Job") -> int:
-    from rrl_batch import experiments
-    from rrl_batch.models.registry import check, check_dropout
-    from rrl_batch.survey.read import open_survey
-
-    kind = "experiment" if job.experiment else "search"
-    job.require(kind)
-    for case in job.cases().values() if job.experiment else job.search_points():
-        for architecture in case.model.architecture:
-            check(architecture)
-            check_dropout(architecture, case.model.dropout)
-    paths = job.paths()
-    with _connect(job.cluster) as client:
-        _simulate_if_asked(client, job)
-        survey = open_survey(paths["survey"])
-        run = experiments.compare if job.experiment else experiments.search
-        found = run(client, survey, _read_labels(job), paths[kind], job)
-    print(f"{kind:<10} {found}")
-    return 0
-
-
-def _simulate_if_asked(client: "Client", job: "Job") -> None:
-    from rrl_batch import flow
-
-    if job.simulate:
-        paths = job.paths()
-        flow.simulate(
-            client, job.simulate.stars, job.simulate.seed, paths["survey"], paths["labels"]
-        )
+    job = read_job_file(options)
+    check_job(job)
+    folder = make_folder(options, job)
+    print(f"job        {folder.id}, in {folder.path}", flush=True)
+    drive(folder, job, options.line, print)
 
 
 def _train(options: argparse.Namespace) -> None:
-    job = _read_job(options, "survey", "labels", "model")
+    from rrl_batch.run import check_architectures, train_model
+    from rrl_batch.survey.read import open_survey
+
+    job = read_job_file(options)
+    job.require("survey", "labels", "model")
+    check_architectures(job)
     with _connect(job.cluster) as client:
-        _train_model(client, job)
+        train_model(client, open_survey(job.paths()["survey"]), job, print)
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from rrl_batch.models.folder import ModelCard
+    from rrl_batch.models.folder import read_whole
+    from rrl_batch.run import write_catalogue
     from rrl_batch.survey.read import open_survey
 
     # mistakes in what is given come out before a cluster starts
-    survey, _ = open_survey(options.survey), ModelCard.read(options.model)
+    survey, _ = open_survey(options.survey), read_whole(options.model)
     with _cluster(options) as client:
-        _write_catalogue(client, survey, options.model, options.out)
+        write_catalogue(client, survey, options.model, options.out, print)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    _print_evaluation(options.catalogue, options.labels, options.scale, options.out)
+    from rrl_batch.run import evaluate_catalogue
+
+    evaluate_catalogue(options.catalogue, options.labels, options.scale, options.out, print)
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -275,8 +251,30 @@ def _report(options: argparse.Namespace) -> None:
     print(f"report     {write_report(options.folder)}")
 
 
-def _verify(options: argparse.Namespace) -> int:
-    return _print_verification(options.catalogue)
+def _verify(options: argparse.Namespace) -> None:
+    from rrl_batch.run import verify_catalogue
+
+    verify_catalogue(options.catalogue, print)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from rrl_batch.doctor.examine import examine
+    from rrl_batch.doctor.finding import summary
+    from rrl_batch.doctor.subject import Subject
+
+    if options.job:
+        job = read_job_file(options)
+        subject = Subject(job.cluster, job)
+    elif options.settings:
+        raise UserError("--set changes a job; name its file, too: rrl-batch doctor JOB.toml.")
+    else:
+        subject = Subject(_section(options))
+    findings = []
+    for name, finding in examine(subject, with_cluster=bool(options.job or options.scheduler)):
+        print(finding.lines(name), flush=True)
+        findings.append(finding)
+    print(summary(findings))
+    return int(any(finding.state == "fails" for finding in findings))
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -286,34 +284,22 @@ def _export(options: argparse.Namespace) -> None:
     print(f"export     {options.file}: {rows:,} stars")
 
 
-def _read_job(options: argparse.Namespace, *needed: str) -> "Job":
-    """Read the job file of a command and check that the paths it needs are named."""
-    from rrl_batch.job import read_job
-    from rrl_batch.models.registry import check_model
-
-    settings = list(options.settings)
-    if options.scheduler:
-        settings += ["cluster.kind=address", f"cluster.address={options.scheduler}"]
-    if options.tls:
-        settings.append(f"cluster.tls={options.tls}")
-    job = read_job(options.job, settings)
-    job.require(*needed)
-    for architecture in job.model.architecture:
-        check_model(architecture)
-    return job
-
-
 @contextmanager
 def _cluster(options: argparse.Namespace) -> "Iterator[Client]":
     """Yield a client of the cluster that a command without a job file runs on."""
+    with _connect(_section(options)) as client:
+        yield client
+
+
+def _section(options: argparse.Namespace) -> "ClusterSection":
+    """Return the cluster that a command without a job file runs on."""
     from rrl_batch.job import make_job
 
     section: dict[str, Any] = {"workers": options.workers}
     if options.scheduler:
         section = {"kind": "address", "address": options.scheduler}
     section["tls"] = options.tls
-    with _connect(make_job({"cluster": section}, "command line").cluster) as client:
-        yield client
+    return make_job({"cluster": section}, "command line").cluster
 
 
 @contextmanager
@@ -323,64 +309,3 @@ def _connect(section: "ClusterSection") -> "Iterator[Client]":
     with connect(section) as client:
         print(f"dashboard  {client.dashboard_link}", flush=True)
         yield client
-
-
-def _train_model(client: "Client", job: "Job") -> None:
-    from rrl_batch import flow
-    from rrl_batch.survey.read import open_survey
-
-    paths = job.paths()
-    survey, labels = open_survey(paths["survey"]), _read_labels(job)
-    card = flow.train(client, survey, labels, paths["model"], job)
-    network, baseline = card.metrics["network"], card.metrics["baseline"]
-    print(
-        f"model      {paths['model']}: {len(card.members)} x {' + '.join(card.architecture)} on "
-        f"{network['n']:,} stars; out of fold RMSE {network['rmse']:.3f} dex, R2 "
-        f"{network['r2']:.3f} (baseline {baseline['rmse']:.3f}, {baseline['r2']:.3f})"
-    )
-
-
-def _read_labels(job: "Job") -> "pd.DataFrame":
-    from rrl_batch.sources.tables import read_labels
-
-    about = job.labels
-    return read_labels(job.paths()["labels"], about.scale, fold=about.fold, rival=about.rival)
-
-
-def _write_catalogue(client: "Client", survey: "Survey", model: Path, out: Path) -> None:
-    from rrl_batch import flow
-
-    manifest = flow.predict(client, survey, model, out)
-    predicted = sum(receipt.counts["predicted"] for receipt in manifest.partitions)
-    print(f"catalogue  {out}: {manifest.rows:,} stars, {predicted:,} with a metallicity")
-
-
-def _print_verification(catalogue: Path) -> int:
-    from rrl_batch.catalogue.verify import verify
-
-    found = verify(catalogue)
-    for fault in found.faults:
-        print(f"verify     {fault}")
-    if found.faults:
-        remedy = "delete manifest.json and the files named, and give the same command again"
-        print(f"verify     {catalogue}: not as it was written; {remedy}", file=sys.stderr)
-        return 1
-    print(
-        f"verify     {catalogue}: {found.rows:,} rows in {found.partitions} files, all as written"
-    )
-    return 0
-
-
-def _print_evaluation(catalogue: Path, labels: Path, scale: str | None, out: Path) -> None:
-    from rrl_batch.report.evaluate import evaluate
-
-    metrics = evaluate(catalogue, labels, scale, out)
-    for name in ("network", "baseline"):
-        scores = metrics[name]
-        figures = ", ".join(
-            f"{label} {scores[key]:.3f}"
-            for key, label in (("rmse", "RMSE"), ("mae", "MAE"), ("r2", "R2"))
-            if scores[key] is not None
-        )
-        print(f"evaluation {name:<8} on {scores['n']:,} stars: {figures}")
-    print(f"evaluation {out / 'index.html'}")

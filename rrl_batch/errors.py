@@ -12,6 +12,10 @@ class RunError(Exception):
     """The input was right and the run failed all the same (exit code 1)."""
 
 
+class SchedulerLostError(RunError):
+    """The scheduler is out of reach: how the run goes on, or whether, is not known here."""
+
+
 def hint(name: str, known: Iterable[str]) -> str:
     """Say what may have been meant by a name that is not known, as the end of a sentence."""
     names = list(known)

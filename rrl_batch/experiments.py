@@ -15,7 +15,7 @@ import pandas as pd
 
 from rrl_batch import tasks
 from rrl_batch.cluster.monitor import gather
-from rrl_batch.errors import RunError, UserError
+from rrl_batch.errors import RunError
 from rrl_batch.experiment.folder import ABOUT_FILE
 from rrl_batch.experiment.write import FITS, write_experiment
 from rrl_batch.job import ExperimentSection, Job, SearchSection
@@ -40,6 +40,7 @@ from rrl_batch.storage.manifest import Receipt, claim
 from rrl_batch.survey.read import Survey
 from rrl_batch.training.finish import held_out_rmse
 from rrl_batch.training.fit import FOLDS_FILE
+from rrl_batch.training.folds import require_pairs
 from rrl_batch.training.network import fresh
 from rrl_batch.training.problem import MemberId, Plan
 from rrl_batch.training.search import Search
@@ -125,11 +126,11 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
     sets = _stars_of_cases(client, survey, labels, out, cases.values(), priors, mark)
     n_folds = assign_training_folds(sets, labels, training.folds, training.repeats, training.seed)
     if experiment.choose_from:
-        _require_pairs(n_folds)
+        require_pairs(n_folds)
     plans = {name: _plan_of(out, case, sets, name) for name, case in cases.items()}
     nested = job.nested_cases()
     work = [
-        (members_of(case, n_folds, pairs=name in nested), plans[name])
+        (members_of(case, case.model.architecture[0], n_folds, pairs=name in nested), plans[name])
         for name, case in cases.items()
     ]
     fitted = dict(zip(cases, fit_members(client, work), strict=True))
@@ -199,7 +200,7 @@ def search(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, jo
     priors = _priors_of_cases(client, survey, [job, *points])
     sets = _stars_of_cases(client, survey, labels, out, [job, *points], priors, mark)
     n_folds = assign_training_folds(sets, labels, training.folds, 1, training.seed)
-    _require_pairs(n_folds)
+    require_pairs(n_folds)
     feh = labels.set_index("source_id")["feh"]
     study = Search(
         out / TRIALS_FILE, section.space, section.method, section.trials, section.prune,
@@ -230,15 +231,6 @@ def search(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, jo
     return result
 
 
-def _require_pairs(n_folds: int) -> None:
-    """Refuse folds of which none is left to learn from when two are held out."""
-    if n_folds < 3:
-        raise UserError(
-            f"To choose within the training folds takes three folds or more, not {n_folds}; set "
-            f"training.folds higher."
-        )
-
-
 def _priors_of_cases(client: "Client", survey: Survey, cases: Iterable[Job]) -> Priors:
     """Return the population priors of the cases, which all have the same modes."""
     smoothed = [case for case in cases if case.preprocess.smoothing == "population"]
@@ -252,7 +244,7 @@ def _draw_method(
     architecture = reference.model.architecture[0]
     if ARCHITECTURES[architecture].is_network:
         points = reference.preprocess.points
-        network = fresh(architecture, points, fit_settings_of(reference), seed=0)
+        network = fresh(architecture, points, fit_settings_of(reference, architecture), seed=0)
         save(network_diagram(network, survey.synthetic), out / "network.png", survey.synthetic)
     example = client.submit(
         tasks.example_curves, survey.largest, preparation_of(reference, priors),
@@ -291,7 +283,8 @@ def _stars_of(out: Path, case: Job) -> Path:
 
 def _plan_of(out: Path, case: Job, sets: dict[Path, list[Receipt]], title: str = "") -> Plan:
     """Return the plan of a case, whose files are in a folder of its own, whatever its name."""
-    root, settings = _stars_of(out, case), fit_settings_of(case)
+    root = _stars_of(out, case)
+    settings = fit_settings_of(case, case.model.architecture[0])
     mark = fingerprint(
         [receipt.fingerprint for receipt in sets[root]],
         checksum(root / FOLDS_FILE),

@@ -5,7 +5,8 @@ piece streams through a stage in batches of at most 5,000 stars, by functions th
 Dask, and ends in a file that is committed, so that a run that was stopped goes on where it was.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,10 @@ from rrl_batch.cluster.monitor import gather
 from rrl_batch.cluster.recorder import tell_training_set
 from rrl_batch.cluster.worker import compile_once
 from rrl_batch.contracts.histogram import feh_histogram
+from rrl_batch.inference.model import open_model
 from rrl_batch.job import Job
 from rrl_batch.lightcurve.batch import LightCurveBatch
-from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard, preparation, write_priors
+from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard, write_priors
 from rrl_batch.sources.bulk.mirror import contents, files_for
 from rrl_batch.sources.bulk.stage import StagedFile, Staging
 from rrl_batch.sources.files import stage_transits
@@ -152,10 +154,15 @@ def train(
     n_folds = assign_training_folds(
         {root: receipts}, labels, training.folds, training.repeats, training.seed
     )
-    plan = Plan(
-        root.resolve(), receipts, fit_settings_of(job), root.resolve(), mark, model.resolve()
-    )
-    (members,) = fit_members(client, [(members_of(job, n_folds), plan)])
+    shards = root.resolve()
+    work = [
+        (
+            members_of(job, kind, n_folds),
+            Plan(shards, receipts, fit_settings_of(job, kind), shards, mark, model.resolve()),
+        )
+        for kind in job.model.kinds
+    ]
+    members = list(chain.from_iterable(fit_members(client, work)))
     return finish_model(
         model,
         root,
@@ -178,27 +185,25 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     All workers share the sky, if kernels evaluate the model. If Keras is needed and some workers
     own a GPU, it is these alone, so that all values come from devices of one kind.
     """
-    card = ModelCard.read(model)
-    mark = checksum(model / CARD)
-    made_from = {"survey": survey.fingerprint, "model": mark, "code_version": __version__}
+    ensemble = open_model(model)
+    card = ensemble.card
+    made_from = {"survey": survey.fingerprint, "model": ensemble.mark, "code_version": __version__}
     if claim(out, "catalogue", made_from) and is_whole(out):
         return Manifest.read(out)
 
-    preprocess = preparation(model, card)
-    check_alignment(client, survey, model, preprocess)
+    check_alignment(client, survey, model, ensemble.preparation)
     learnt_from = pq.read_table(model / OUT_OF_FOLD, columns=["feh"])["feh"]
     tell_training_set(client, feh_histogram(learnt_from))
     engines, workers = engines_for(client, card)
     # what another device has computed of an unfinished catalogue is computed again
-    mark = fingerprint(mark, engines)
-    arguments = {"preprocess": preprocess, "model": model.resolve(), "mark": mark}
+    ensemble = replace(ensemble, mark=fingerprint(ensemble.mark, engines))
     empty, resources = LightCurveBatch.empty(), workers.resources
-    compile_once(client, tasks.predict_batch, empty, resources=resources, **arguments)
+    compile_once(client, ensemble.predict, empty, resources=resources)
     receipts = over_the_sky(
         client, tasks.write_catalogue_partition, survey.partitions,
         [piece.pixel for piece in survey.partitions],
         [piece.rows for piece in survey.partitions], STARS_PER_TASK, stage="predict",
-        resources=resources, **arguments, out=out.resolve(),
+        resources=resources, model=ensemble, out=out.resolve(),
         description=catalogue.describe(survey, card),
     )  # fmt: skip
     provenance = catalogue.provenance(survey, model, card, engines, made_from)

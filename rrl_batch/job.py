@@ -6,21 +6,25 @@ takes a section out.
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, product
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
 
 from rrl_batch.errors import UserError, hint
+
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]
+"""What an option is given, one after the other."""
 
 
 class Section(BaseModel):
@@ -88,7 +92,7 @@ class PreprocessSection(Section):
 
 
 class ModelSection(Section):
-    """The ensemble of networks."""
+    """The ensemble: which kinds of predictor, and what they see."""
 
     path: Path | None = Field(None, description="folder of the model")
     architecture: tuple[str, ...] = Field(
@@ -96,6 +100,11 @@ class ModelSection(Section):
         min_length=1,
         description="kind of predictor: fcn, resnet, inceptiontime, lstm, bilstm, convlstm, gru, "
         "bigru, convgru, transformer, mlp, gp, svr or ridge; of several, feh is the mean",
+    )
+    beside: tuple[str, ...] = Field(
+        (),
+        description="kinds that are trained and kept as well, but are no part of feh; a gru among "
+        "them gives the catalogue's feh_gru",
     )
     static: Literal["none", "period", "shape"] = Field(
         "none",
@@ -109,14 +118,19 @@ class ModelSection(Section):
         description="rate of all layers of dropout; that of the publication if not given",
     )
 
-    @field_validator("architecture", mode="before")
+    @field_validator("architecture", "beside", mode="before")
     @classmethod
     def _one_architecture(cls, architecture: Any) -> Any:
         return (architecture,) if isinstance(architecture, str) else architecture
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All kinds of predictor that are trained, each once."""
+        return tuple(dict.fromkeys((*self.architecture, *self.beside)))
 
-class TrainingSection(Section):
-    """Which stars train, and how."""
+
+class SelectionOptions(Section):
+    """Which stars train."""
 
     modes: tuple[Literal["RRab", "RRc", "RRd"], ...] = Field(
         ("RRab",), min_length=1, description="pulsation modes that the model is for"
@@ -140,16 +154,10 @@ class TrainingSection(Section):
     def _one_mode(cls, modes: Any) -> Any:
         return (modes,) if isinstance(modes, str) else modes
 
-    folds: int = Field(5, ge=2, description="folds, each of which gives a member of the ensemble")
-    repeats: int = Field(
-        1,
-        ge=1,
-        description="how often the stars are divided into folds, each time with other seeds; "
-        "members are as many as folds times repeats",
-    )
-    fraction: float = Field(
-        1.0, gt=0, le=1, description="part of the training stars to use, for a learning curve"
-    )
+
+class FitOptions(Section):
+    """How a predictor is fitted; a kind of predictor may have some of these otherwise."""
+
     weights: Literal["density", "denseweight"] = Field(
         "density",
         description="density: weights are the inverse density of [Fe/H], clipped, to the power of "
@@ -177,7 +185,36 @@ class TrainingSection(Section):
     )
     batch_size: int = Field(256, ge=1, description="stars in a training step")
     learning_rate: float = Field(0.01, gt=0, description="(highest) learning rate of Adam")
+
+
+class TrainingSection(FitOptions, SelectionOptions):
+    """Which stars train, and how."""
+
+    folds: int = Field(5, ge=2, description="folds, each of which gives a member of the ensemble")
+    repeats: int = Field(
+        1,
+        ge=1,
+        description="how often the stars are divided into folds, each time with other seeds; "
+        "members are as many as folds times repeats",
+    )
+    fraction: float = Field(
+        1.0, gt=0, le=1, description="part of the training stars to use, for a learning curve"
+    )
     seed: int = Field(0, ge=0, description="seed of folds, initial weights and shuffling")
+    of: dict[str, FitOptions] = Field(
+        {},
+        description="options from weights to learning_rate that a kind of predictor has otherwise, "
+        "as a section [training.of.KIND]",
+    )
+
+    @field_serializer("of")
+    def _what_is_given(self, of: dict[str, FitOptions]) -> dict[str, dict[str, Any]]:
+        return {kind: own.model_dump(mode="json", exclude_unset=True) for kind, own in of.items()}
+
+    def of_kind(self, architecture: str) -> "TrainingSection":
+        """Return the options for one kind of predictor."""
+        own = self.of.get(architecture, FitOptions())
+        return self.model_copy(update=own.model_dump(exclude_unset=True))
 
 
 class CatalogueSection(Section):
@@ -203,13 +240,13 @@ class ExperimentSection(Section):
     reference: str | None = Field(
         None, description="case that all others are compared with; the first if not given"
     )
-    grid: dict[str, tuple[Any, ...]] = Field(
+    grid: dict[str, Values] = Field(
         {}, description='options and values, as "section.key" = [...]: a case each combination'
     )
     cases: dict[str, dict[str, Any]] = Field(
         {}, description='further cases by name, each as {"section.key" = value, ...}'
     )
-    blends: dict[str, tuple[str, ...]] = Field(
+    blends: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {}, description="further predictors by name: the means of what some cases predict"
     )
     choose_from: tuple[str, ...] = Field(
@@ -219,12 +256,21 @@ class ExperimentSection(Section):
     )
 
     def settings(self) -> dict[str, dict[str, Any]]:
-        """Return what each case has otherwise than the job, by its name."""
+        """Return what each case has otherwise than the job, by its name.
+
+        Raises
+        ------
+        UserError
+            If a case of the grid and another have the same name.
+        """
         combinations = product(*self.grid.values()) if self.grid else ()
-        return {
+        settings = {
             ", ".join(map(str, values)): dict(zip(self.grid, values, strict=True))
             for values in combinations
-        } | self.cases
+        }
+        for name in settings.keys() & self.cases:
+            raise UserError(f"[experiment] has a case '{name}' in its grid, too; rename one.")
+        return settings | self.cases
 
 
 class SearchSection(Section):
@@ -243,7 +289,7 @@ class SearchSection(Section):
         "(successive halving)",
     )
     seed: int = Field(0, ge=0, description="seed of the sampler")
-    space: dict[str, tuple[Any, ...]] = Field(
+    space: dict[str, Values] = Field(
         {}, description='options and the values to try, as "section.key" = [...]'
     )
 
@@ -422,6 +468,24 @@ class Job(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _own_options_are_used(self) -> Self:
+        if self.training.of:
+            from rrl_batch.models.registry import require_used
+
+            for kind, own in self.training.of.items():
+                try:
+                    given = [f"training.{name}" for name in own.model_fields_set]
+                    require_used(kind, given, f"[training.of.{kind}]")
+                except UserError as error:
+                    raise ValueError(str(error)) from None
+        return self
+
+    def __repr__(self) -> str:
+        chosen = self.model_dump(mode="json", exclude_defaults=True)
+        options = [f"{s}.{key} = {v!r}" for s, keys in chosen.items() for key, v in keys.items()]
+        return f"<Job: {', '.join(options) or 'every option as it is by default'}>"
+
     def require(self, *sections: str) -> None:
         """Check that the paths that a command needs are given.
 
@@ -451,6 +515,10 @@ class Job(Section):
         }
         return {name: path for name, path in paths.items() if path is not None}
 
+    def absolute(self, folder: Path) -> "Job":
+        """Return this job with absolute paths, where those given are relative to a folder."""
+        return make_job(_absolute(self.model_dump(exclude_none=True), folder), "job")
+
     def with_settings(self, settings: dict[str, Any], where: str) -> "Job":
         """Return this job with some options of preprocess, model or training set otherwise.
 
@@ -468,14 +536,16 @@ class Job(Section):
         """
         content = self.model_dump(mode="json", exclude_unset=True, exclude={"experiment", "search"})
         for name, value in settings.items():
-            section, _, key = name.partition(".")
+            section = name.partition(".")[0]
             if section not in ("preprocess", "model", "training") or name in _COMMON:
                 raise UserError(
                     f"{where}: '{name}' cannot differ between cases; only options of preprocess, "
                     f"model and training can, but for {', '.join(_COMMON)}."
                 )
-            content.setdefault(section, {})[key] = value
-        return make_job(content, where)
+            _put(content, name, value)
+        job = make_job(content, where)
+        _require_used(job, settings, where)
+        return job
 
     def cases(self) -> dict[str, "Job"]:
         """Return the cases of the experiment by name, those of the grid first.
@@ -485,6 +555,8 @@ class Job(Section):
         UserError
             If there is none, or a name or option is not valid.
         """
+        from rrl_batch.experiment.folder import CHOSEN, STRETCHED
+
         experiment = self.experiment or ExperimentSection()
         settings = experiment.settings()
         if not settings:
@@ -494,7 +566,7 @@ class Job(Section):
             for name, changed in settings.items()
         }
         for name, case in cases.items():
-            if len(case.model.architecture) > 1:
+            if len(case.model.kinds) > 1:
                 raise UserError(
                     f"case '{name}' has several architectures; give each a case, and their mean a "
                     f"line in [experiment.blends]."
@@ -503,6 +575,12 @@ class Job(Section):
             if name in cases:
                 raise UserError(f"[experiment] has a case and a blend '{name}'; rename one.")
         known = [*cases, *experiment.blends]
+        for taken in (self.labels.rival, CHOSEN, STRETCHED):
+            if taken in known:
+                raise UserError(
+                    f"[experiment] has a case or blend '{taken}', which is the name of something "
+                    f"else in its tables; rename it."
+                )
         blended = list(chain.from_iterable(experiment.blends.values()))
         chosen = [*filter(None, [experiment.reference]), *experiment.choose_from]
         for names, among in ((blended, list(cases)), (chosen, known)):
@@ -511,6 +589,8 @@ class Job(Section):
                     raise UserError(
                         f"[experiment] names '{name}', which is no case; {hint(name, among)}"
                     )
+        if experiment.choose_from:
+            self._require_pairs()
         return cases
 
     def search_points(self) -> list["Job"]:
@@ -524,10 +604,24 @@ class Job(Section):
         space = (self.search or SearchSection()).space
         if not space:
             raise UserError("[search.space] is empty; give it options and the values to try.")
-        return [
+        points = [
             self.with_settings(dict(zip(space, values, strict=True)), "[search.space]")
             for values in product(*space.values())
         ]
+        if any(len(point.model.kinds) > 1 for point in points):
+            raise UserError(
+                "A search is for the settings of one architecture, and model.architecture and "
+                "model.beside have several; search for each in turn."
+            )
+        self._require_pairs()
+        return points
+
+    def _require_pairs(self) -> None:
+        """Refuse too few folds to choose within; those that labels come with are not known yet."""
+        if self.labels.fold is None:
+            from rrl_batch.training.folds import require_pairs
+
+            require_pairs(self.training.folds)
 
     def nested_cases(self) -> set[str]:
         """Return the cases that predictors to choose from are made of."""
@@ -549,7 +643,7 @@ _OPTIONAL: dict[str, type[Section]] = {
 """Sections that a job may lack."""
 
 
-def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
+def read_job(path: Path, overrides: Sequence[str] = (), scheduler: str | None = None) -> Job:
     """Read a job file.
 
     Parameters
@@ -559,6 +653,8 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     overrides : sequence of str
         Settings ``section.key=value`` that take precedence; the value is TOML, or else a string.
         ``section=false`` takes a section out that a job may lack.
+    scheduler : str, optional
+        Address of a scheduler, which takes the place of the cluster that the file asks for.
 
     Returns
     -------
@@ -578,6 +674,8 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
         raise UserError(f"The job file {path} is not TOML: {error}") from None
     for override in overrides:
         _apply(content, override)
+    if scheduler:
+        _run_at(content, scheduler)
     return make_job(content, f"{path} with --set" if overrides else str(path))
 
 
@@ -602,13 +700,19 @@ def make_job(content: dict[str, Any], where: str) -> Job:
         raise UserError(f"{where}: {_sentence(error)}") from None
 
 
+def _absolute(content: Any, folder: Path) -> Any:
+    if isinstance(content, dict):
+        return {key: _absolute(value, folder) for key, value in content.items()}
+    return folder / content if isinstance(content, Path) else content
+
+
 def _apply(content: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    section, dot, name = key.strip().partition(".")
-    if section in _OPTIONAL and not dot and text.strip() == "false":
-        content.pop(section, None)
+    names = key.strip().split(".")
+    if names[0] in _OPTIONAL and len(names) == 1 and text.strip() == "false":
+        content.pop(names[0], None)
         return
-    if not (equals and dot and section and name):
+    if not (equals and len(names) > 1 and all(names)):
         raise UserError(
             f"--set takes section.key=value, e.g. survey.path=work/gaia, not '{override}'."
         )
@@ -616,13 +720,45 @@ def _apply(content: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word, most often a path
-    table = content.setdefault(section, {})
-    if not isinstance(table, dict):
-        raise UserError(f"The job file has a key '{section}' where a section [{section}] belongs.")
-    if (section, name) == ("cluster", "kind") and value in CLUSTER_OPTIONS:
+    _put(content, key.strip(), value)
+    if names == ["cluster", "kind"] and value in CLUSTER_OPTIONS:
         for other in other_options(value):  # the file's, for the kind that it names
-            table.pop(other, None)
+            content["cluster"].pop(other, None)
+
+
+def _put(content: dict[str, Any], key: str, value: Any) -> None:
+    """Give an option, `section.key` or deeper, its value."""
+    *sections, name = key.split(".")
+    table: Any = content
+    for i, section in enumerate(sections, 1):
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            inner = ".".join(sections[:i])
+            raise UserError(f"The job has a key '{inner}' where a section [{inner}] belongs.")
     table[name] = value
+
+
+def _run_at(content: dict[str, Any], scheduler: str) -> None:
+    """Put a running scheduler in the place of the cluster that a job asks for."""
+    section = content.get("cluster", {})
+    if isinstance(section, dict):
+        others = other_options("address")
+        kept = {name: value for name, value in section.items() if name not in others}
+        content["cluster"] = kept | {"kind": "address", "address": scheduler}
+
+
+def _require_used(job: Job, settings: Iterable[str], where: str) -> None:
+    """Refuse settings that a case is given and its kind of predictor does not look at."""
+    from rrl_batch.models.registry import require_used
+
+    for kind in job.model.kinds:
+        require_used(kind, settings, where)
+        for name in job.training.of.get(kind, FitOptions()).model_fields_set:
+            if f"training.{name}" in settings:
+                raise UserError(
+                    f"{where}: training.{name} does not change a '{kind}', since "
+                    f"training.of.{kind}.{name} is given; set that one."
+                )
 
 
 def _sentence(error: ValidationError) -> str:
@@ -643,5 +779,7 @@ def _sentence(error: ValidationError) -> str:
 def _known_names(location: list[str]) -> list[str]:
     if not location:
         return list(Job.model_fields)
+    if location[:2] == ["training", "of"]:
+        return list(FitOptions.model_fields)
     section = _OPTIONAL.get(location[0])
     return list((section or type(getattr(Job(), location[0]))).model_fields)

@@ -1,6 +1,6 @@
 """What runs on the workers: a function a stage, for a piece of the sky or a share of the folds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ import pandas as pd
 from rrl_batch.catalogue import write as catalogue
 from rrl_batch.cluster.monitor import report
 from rrl_batch.cluster.recorder import passes_of
+from rrl_batch.cluster.wanted import while_wanted
 from rrl_batch.cluster.worker import require_memory, takes_turns
-from rrl_batch.inference.predict import predict
+from rrl_batch.inference.model import Model
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.folded import folded
 from rrl_batch.lightcurve.memory import memory_needed
 from rrl_batch.lightcurve.population import FoldedCurves, statistics
-from rrl_batch.lightcurve.prepare import prepare
+from rrl_batch.lightcurve.prepare import PreparedStars, folded_and_smoothed, prepare
 from rrl_batch.lightcurve.sequences import Sequences
 from rrl_batch.sources.bulk.stage import stage_file
 from rrl_batch.storage.manifest import Receipt
@@ -65,7 +66,7 @@ def folded_curves(pieces: Sequence[SurveyPartition], modes: Sequence[str]) -> li
     found: list[list[FoldedCurves]] = [[] for _ in modes]
     for piece in pieces:
         _require_memory(piece, points=0)
-        for batch in piece.batches():
+        for batch in while_wanted(piece.batches()):
             stars = folded(batch, "fourier")
             for mode, curves in zip(modes, found, strict=True):
                 own = stars.curves(stars.of_mode(mode))
@@ -90,7 +91,7 @@ def write_training_shard(
     """Write the training stars of a piece of the sky."""
     number, partition = piece
     _require_memory_to_prepare(partition, preprocess)
-    labelled = labelled_only(partition.batches(), root)
+    labelled = labelled_only(while_wanted(partition.batches()), root)
     prepared = (prepare(batch, **preprocess) for batch in labelled)
     return write_shard(prepared, number, root, selection, mark)
 
@@ -103,33 +104,35 @@ def example_curves(
     batch = next(iter(piece.batches()))
     rows = np.flatnonzero(batch.stars["best_classification"].isin(modes))
     some = batch.select(np.isin(np.arange(len(batch.stars)), rows[:: -(-len(rows) // n_stars)]))
-    longest = int(np.diff(some.offsets).max(initial=1))
-    epochs = prepare(some, **preprocess | {"dataset": "raw", "points": longest})
-    smoothed = prepare(some, **preprocess | {"dataset": "smoothed"})
-    return smoothed.table, epochs.sequences, smoothed.sequences
+    return folded_and_smoothed(some, **preprocess)
 
 
 @takes_turns
 def write_catalogue_partition(
-    piece: SurveyPartition,
-    *,
-    preprocess: Preprocess,
-    model: Path,
-    out: Path,
-    mark: str,
-    description: str,
+    piece: SurveyPartition, *, model: Model, out: Path, description: str
 ) -> Receipt:
     """Write the catalogue of a piece of the sky."""
-    _require_memory_to_prepare(piece, preprocess)
-    rows = (predict_batch(batch, preprocess, model, mark) for batch in piece.batches())
-    return catalogue.write_partition(rows, piece, out, mark, description)
+    _require_memory_to_prepare(piece, model.preparation)
+    rows = map(model.predict, while_wanted(piece.batches()))
+    return catalogue.write_partition(rows, piece, out, model.mark, description)
 
 
-def predict_batch(
-    batch: LightCurveBatch, preprocess: Preprocess, model: Path, mark: str
-) -> pd.DataFrame:
-    """Return the catalogue's rows of a batch of stars."""
-    return predict(prepare(batch, **preprocess), model, mark)
+def light_curves(pieces: Iterable[SurveyPartition]) -> Iterator[LightCurveBatch]:
+    """Yield the stars of some pieces of the sky, a batch at a time."""
+    for piece in pieces:
+        yield from piece.batches()
+
+
+@takes_turns
+def prepare_batch(stars: LightCurveBatch, model: Model) -> PreparedStars:
+    """Prepare some stars for a model."""
+    return model.prepare(stars)
+
+
+@takes_turns
+def predict_batch(stars: LightCurveBatch, model: Model) -> pd.DataFrame:
+    """Return the catalogue's rows of some stars."""
+    return model.predict(stars)
 
 
 @takes_turns

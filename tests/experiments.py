@@ -50,7 +50,8 @@ def tables_of(n: int = 300, seed: int = 0) -> dict[str, pd.DataFrame]:
                 predicted = predictions[repeat]["predicted"]
             predictions.append(
                 pd.DataFrame({"case": name, "source_id": source_id, "repeat": repeat,
-                              "fold": fold, "predicted": predicted})
+                              "fold": fold, "predicted": predicted,
+                              "fitted": (feh + predicted) / 2})
             )  # fmt: skip
             for held_out in range(FOLDS):
                 member = {"case": name, "architecture": kinds[0], "repeat": repeat,

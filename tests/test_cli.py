@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,19 @@ def test_an_unexpected_failure_is_a_sentence_too(capsys, monkeypatch, tmp_path):
         main(["--traceback", "verify", str(tmp_path)])
 
 
+@pytest.mark.parametrize("file", ["out_of_fold.parquet", "gru_0_1.weights.h5"])
+def test_a_model_without_one_of_its_files_is_refused_before_a_cluster_starts(
+    capsys, run, tmp_path, monkeypatch, file
+):
+    monkeypatch.setattr("rrl_batch.cli._connect", lambda _: pytest.fail("a cluster starts"))
+    model = shutil.copytree(run.model, tmp_path / "model")
+    (model / file).unlink()
+    words = ["--model", model, "--survey", run.survey, "--out", tmp_path / "catalogue"]
+    sentence = fails(capsys, "predict", *words)
+    assert f"{file} is missing or not what" in sentence
+    assert "train again" in sentence
+
+
 def test_verify_evaluate_and_export_on_a_catalogue(capsys, run, tmp_path):
     assert main(["verify", str(run.catalogue)]) == 0
     assert "300 rows" in capsys.readouterr().out
@@ -123,8 +137,6 @@ def test_an_evaluation_does_not_write_among_other_files(capsys, run):
 
 
 def test_a_damaged_catalogue_fails_verification(capsys, run, tmp_path):
-    import shutil
-
     out = tmp_path / "catalogue"
     shutil.copytree(run.catalogue, out)
     victim = next((out / "dataset").rglob("Npix=*.parquet"))

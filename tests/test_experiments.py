@@ -1,7 +1,6 @@
 """Experiments on a real cluster: the same stars and folds for all cases, nothing fitted twice."""
 
 import json
-import logging
 import shutil
 
 import numpy as np
@@ -105,11 +104,24 @@ def test_predictions_are_those_of_the_members_that_have_not_seen_the_star(experi
         assert ours.notna().all()
 
 
+def test_stars_are_fitted_by_all_members_of_a_repeat_that_have_learnt_from_them(experiment, folder):
+    rows = experiment.out_of_fold
+    ours = rows[rows["case"].eq("svr") & rows["repeat"].eq(1)].set_index("source_id")
+    (fitted,) = {path.parent for path in folder.glob(f"{FITS}/*/svr_1_0.json")}
+    total = pd.Series(0.0, ours.index)
+    for fold in range(FOLDS):
+        member = pd.read_parquet(fitted / f"svr_1_{fold}.parquet").set_index("source_id")
+        total += member["predicted"].where(member["part"] != "held_out", 0.0)[ours.index]
+    np.testing.assert_allclose(ours["fitted"], total / (FOLDS - 1))
+    assert not np.allclose(ours["fitted"], ours["predicted"], atol=1e-3)
+
+
 def test_a_blend_is_the_mean_of_its_cases(experiment):
-    wide = experiment.out_of_fold.pivot_table(
-        "predicted", ["source_id", "repeat"], "case", observed=False
-    )
-    np.testing.assert_allclose(wide["both"], (wide["svr"] + wide["ridge"]) / 2)
+    for column in ("predicted", "fitted"):
+        wide = experiment.out_of_fold.pivot_table(
+            column, ["source_id", "repeat"], "case", observed=False
+        )
+        np.testing.assert_allclose(wide["both"], (wide["svr"] + wide["ridge"]) / 2)
     assert experiment.about.cases["both"].architecture == ("svr", "ridge")
 
 
@@ -217,27 +229,3 @@ def test_two_folds_are_too_few_to_choose_within(client, run, labels, tmp_path):
     survey = open_survey(run.survey)
     with pytest.raises(UserError, match=r"takes three folds or more, not 2; set training\.folds"):
         experiments.compare(client, survey, labels.assign(fold=fold), tmp_path / "e", job_of(run))
-
-
-def test_a_search_never_sees_the_fold_that_it_is_scored_with(client, run, labels, tmp_path, caplog):
-    pytest.importorskip("optuna")
-    caplog.set_level(logging.WARNING)
-    space = {"training.learning_rate": [0.01, 1e30], "training.fraction": [0.5, 1.0]}
-    content = job_of(run).model_dump(mode="json", exclude={"experiment"})
-    content["model"]["architecture"] = "mlp"
-    content["training"] |= {"epochs": 1, "repeats": 1}
-    content["search"] = {"method": "grid", "prune": False, "space": space}
-    job, out = make_job(content, "test"), tmp_path / "search"
-    found = experiments.search(client, open_survey(run.survey), labels, out, job)
-    assert found.trials == 4
-    assert found.settings["training.learning_rate"] == 0.01
-    trials = json.loads((out / "trials.json").read_text())
-    assert sorted(trial["state"] for trial in trials) == ["complete"] * 2 + ["diverged"] * 2
-    complete = [trial for trial in trials if trial["state"] == "complete"]
-    assert found.inner_rmse == min(np.mean(trial["rmse"]) for trial in complete)
-    held_out = [path.stem for path in out.glob(f"{FITS}/*/*.json")]
-    assert set(held_out) == {"mlp_0_0", "mlp_0_0_1", "mlp_0_0_2"}
-    assert held_out.count("mlp_0_0") == (1 if found.settings["training.fraction"] == 1 else 2)
-    before = fits(out)
-    assert experiments.search(client, open_survey(run.survey), labels, out, job) == found
-    assert fits(out) == before

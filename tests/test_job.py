@@ -50,7 +50,7 @@ def test_settings_take_precedence_and_have_the_types_of_toml(tmp_path):
         ("[simulate]\nstars = 10\nsed = 1\n", "unknown key 'simulate.sed'; did you mean 'seed'?"),
         (
             "[model]\nzzz = 1\n",
-            "unknown key 'model.zzz'; there are: path, architecture, static, dropout.",
+            "unknown key 'model.zzz'; there are: path, architecture, beside, static, dropout.",
         ),
         ("[model]\narchitecture = []\n", "'model.architecture' = [] is not valid"),
         ("[model]\nstatic = 'phase'\n", "'model.static' = 'phase' is not valid"),
@@ -62,6 +62,12 @@ def test_settings_take_precedence_and_have_the_types_of_toml(tmp_path):
         ("[training]\nweights = 'lds'\n", "'training.weights' = 'lds' is not valid"),
         ("[experiment]\ncase = 1\n", "unknown key 'experiment.case'; did you mean 'cases'?"),
         ("[search]\nmethod = 'random'\n", "'search.method' = 'random' is not valid"),
+        (
+            "[search.space]\n'model.dropout' = []\n",
+            "'search.space.model.dropout' = [] is not valid",
+        ),
+        ("[experiment.grid]\n'model.dropout' = []\n", "= [] is not valid: tuple should have at"),
+        ("[experiment.blends]\nboth = []\n", "'experiment.blends.both' = [] is not valid"),
         ("[training]\nfolds = 1\n", "'training.folds' = 1 is not valid"),
         ("[training]\nfolds = 'x'\n", "'training.folds' = 'x' is not valid"),
         ("[training]\nmodes = ['RRx']\n", "'training.modes' = 'RRx' is not valid"),
@@ -69,6 +75,21 @@ def test_settings_take_precedence_and_have_the_types_of_toml(tmp_path):
             "[preprocess]\nsmoothing = 'population'\n[training]\nmodes = ['RRab', 'RRd']\n",
             "preprocess.smoothing = 'population' is for RRab and RRc, not for RRd; take it out of "
             "training.modes",
+        ),
+        (
+            "[training.of.mlp]\nepoch = 3\n",
+            "unknown key 'training.of.mlp.epoch'; did you mean 'epochs'?",
+        ),
+        (
+            "[training.of.mlp]\nfolds = 3\n",
+            "unknown key 'training.of.mlp.folds'; there are: weights",
+        ),
+        ("[training.of.mlp]\nepochs = 0\n", "'training.of.mlp.epochs' = 0 is not valid"),
+        ("[training.of.mpl]\nepochs = 3\n", "no architecture 'mpl'; did you mean 'mlp'?"),
+        (
+            "[training.of.gp]\nepochs = 3\n",
+            "[training.of.gp]: training.epochs does not change a 'gp', which does not learn pass "
+            "by pass; take it out.",
         ),
         ("training = 3\n", "'training' = 3 is not valid"),
         ("[training\n", "is not TOML"),
@@ -129,10 +150,32 @@ def test_a_model_has_one_kind_of_predictor_or_several(tmp_path):
     assert read_job(path, ['model.architecture=["gp", "gru"]']).model.architecture == ("gp", "gru")
 
 
+def test_a_kind_of_predictor_may_be_fitted_otherwise_than_the_others(tmp_path):
+    text = "[training]\nepochs = 80\nlearning_rate = 0.02\n[training.of.mlp]\nepochs = 120\n"
+    job = read_job(write(tmp_path, text), ["training.of.gp.weight_strength=0.5"])
+    mlp, gp, gru = map(job.training.of_kind, ("mlp", "gp", "gru"))
+    assert (mlp.epochs, mlp.learning_rate, mlp.weight_strength) == (120, 0.02, 1.0)
+    assert (gp.epochs, gp.weight_strength) == (80, 0.5)
+    assert gru == job.training
+    assert job.training.model_dump(mode="json")["of"] == {
+        "mlp": {"epochs": 120}, "gp": {"weight_strength": 0.5},
+    }  # fmt: skip
+    # as a case or another process has it
+    assert job.with_settings({}, "test").training == job.training
+
+
+def test_kinds_are_those_of_the_mean_and_those_beside_it(tmp_path):
+    path = write(tmp_path, "[model]\narchitecture = ['gp', 'mlp']\nbeside = 'gru'\n")
+    model = read_job(path).model
+    assert (model.architecture, model.beside) == (("gp", "mlp"), ("gru",))
+    assert model.kinds == ("gp", "mlp", "gru")
+    assert read_job(path, ["model.architecture=gru"]).model.kinds == ("gru",)
+
+
 def experiment(**section):
     """Return a job that compares predictors."""
-    training = {"epochs": 7, "folds": 4}
-    return make_job({"training": training, "experiment": section}, "job.toml")
+    content = {"training": {"epochs": 7, "folds": 4}, "labels": {"rival": "published"}}
+    return make_job(content | {"experiment": section}, "job.toml")
 
 
 def test_cases_are_all_combinations_of_a_grid_and_those_with_a_name():
@@ -183,6 +226,27 @@ def test_cases_to_choose_from_are_those_that_blends_are_made_of():
             "[experiment.blends].",
         ),
         (
+            {"cases": {"a": {"model.architecture": "gp", "model.beside": "gru"}}},
+            "case 'a' has several architectures",
+        ),
+        (
+            {"cases": {"a": {"model.architecture": "svr", "training.batch_size": 3}}},
+            "case 'a': training.batch_size does not change a 'svr', which does not learn pass by",
+        ),
+        (
+            {"cases": {"a": {"model.architecture": "mlp", "model.static": "period"}}},
+            "case 'a': model.static does not change a 'mlp', which gets all shape parameters",
+        ),
+        (
+            {"cases": {"a": {"model.architecture": "grv"}}},
+            "There is no architecture 'grv'; did you mean 'gru'?",
+        ),
+        (
+            {"cases": {"a": {"training.of.gru.epochs": 3, "training.epochs": 4}}},
+            "case 'a': training.epochs does not change a 'gru', since training.of.gru.epochs is "
+            "given; set that one.",
+        ),
+        (
             {"cases": {"ridge": {}}, "reference": "rigde"},
             "[experiment] names 'rigde', which is no case; did you mean 'ridge'?",
         ),
@@ -199,6 +263,18 @@ def test_cases_to_choose_from_are_those_that_blends_are_made_of():
             "[experiment] names 'none', which is no case; there are: a.",
         ),
         (
+            {"cases": {"0.5": {}}, "grid": {"training.fraction": [0.5]}},
+            "[experiment] has a case '0.5' in its grid, too; rename one.",
+        ),
+        (
+            {"cases": {"published": {}}},
+            "has a case or blend 'published', which is the name of some",
+        ),
+        (
+            {"cases": {"a": {}}, "blends": {"chosen within the training folds": ["a"]}},
+            "has a case or blend 'chosen within the training folds', which is the name of",
+        ),
+        (
             {"cases": {"a": {}, "b": {}}, "blends": {"a": ["a", "b"]}},
             "[experiment] has a case and a blend 'a'; rename one.",
         ),
@@ -211,6 +287,23 @@ def test_a_faulty_experiment_is_refused_in_one_sentence(section, sentence):
     assert "\n" not in str(refusal.value)
 
 
+def test_too_few_folds_to_choose_within_are_refused_where_they_are_known():
+    cases = {name: {"model.architecture": name} for name in ("gp", "ridge")}
+    search = {"space": {"training.learning_rate": [0.01]}}
+    content = {
+        "training": {"folds": 2},
+        "experiment": {"cases": cases, "choose_from": list(cases)},
+        "search": search,
+    }
+    job = make_job(content, "job.toml")
+    for read in (job.cases, job.search_points):
+        with pytest.raises(UserError, match=r"three folds or more, not 2; set training\.folds"):
+            read()
+    given = make_job(content | {"labels": {"fold": "fold"}}, "job.toml")
+    assert list(given.cases()) == ["gp", "ridge"]
+    assert len(given.search_points()) == 1
+
+
 def test_the_points_of_a_search_are_all_combinations_of_its_space():
     space = {"training.learning_rate": [0.01, 0.02], "model.dropout": [0.0, 0.1, 0.2]}
     points = make_job({"search": {"space": space}}, "job.toml").search_points()
@@ -219,6 +312,14 @@ def test_the_points_of_a_search_are_all_combinations_of_its_space():
     for wrong, sentence in (
         ({}, r"\[search\.space\] is empty; give it options and the values to try\."),
         ({"training.seed": [1]}, r"\[search\.space\]: 'training\.seed' cannot differ"),
+        (
+            {"model.beside": ["gp"]},
+            r"for the settings of one architecture, and model\.arch.* several",
+        ),
+        (
+            {"model.architecture": ["gru", "gp"], "training.epochs": [1, 2]},
+            r"\[search\.space\]: training\.epochs does not change a 'gp'",
+        ),
     ):
         with pytest.raises(UserError, match=sentence):
             make_job({"search": {"space": wrong}}, "job.toml").search_points()

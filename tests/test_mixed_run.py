@@ -21,20 +21,23 @@ from rrl_batch.storage.commit import checksum
 from rrl_batch.survey.read import open_survey
 
 KINDS = ("ridge", "gru")
+BESIDE = ("mlp",)
+PASSES = {"gru": 2, "mlp": 3}
 
 
 @pytest.fixture(scope="module")
 def job(run):
     training = run.job.training.model_dump() | {
         "repeats": 2, "epochs": 2, "schedule": "onecycle", "stop_fraction": 0.0, "patience": 1,
+        "of": {"mlp": {"epochs": PASSES["mlp"]}},
     }  # fmt: skip
-    model = {"architecture": list(KINDS), "static": "period"}
+    model = {"architecture": list(KINDS), "beside": list(BESIDE), "static": "period"}
     return make_job({"preprocess": {"points": 8}, "model": model, "training": training}, "test")
 
 
 @pytest.fixture(scope="module")
 def mixed(client, run, job, tmp_path_factory):
-    """A model of two kinds, each with two members for two repeats, and its catalogue."""
+    """A model of two kinds and one beside them, each with four members, and its catalogue."""
     root = tmp_path_factory.mktemp("mixed")
     survey = open_survey(run.survey)
     labels = read_labels(run.labels, "true").sample(frac=0.7, random_state=0)
@@ -75,12 +78,15 @@ def members(stars, mixed):
 
 def test_the_card_names_the_members_and_how_they_were_made(mixed, job):
     card = ModelCard.read(mixed / "model")
-    assert card.architecture == KINDS
+    assert (card.architecture, card.beside) == (KINDS, BESIDE)
     assert (card.static, card.dropout) == ("period", None)
-    expected = [(name, repeat, fold) for name in KINDS for repeat in (0, 1) for fold in (0, 1)]
+    kinds = (*KINDS, *BESIDE)
+    expected = [(name, repeat, fold) for name in kinds for repeat in (0, 1) for fold in (0, 1)]
     assert [(m.architecture, m.repeat, m.fold) for m in card.members] == expected
-    assert {m.epochs for m in card.members if m.architecture == "gru"} == {2}
+    for kind, passes in PASSES.items():
+        assert {m.epochs for m in card.members if m.architecture == kind} == {passes}
     assert card.training["schedule"] == job.training.schedule == "onecycle"
+    assert card.training["of"] == {"mlp": {"epochs": PASSES["mlp"]}}
     assert verify(mixed / "catalogue").faults == []
 
 
@@ -89,7 +95,7 @@ def test_out_of_fold_predictions_are_means_of_kinds_of_equal_weight(mixed):
     stars = pd.read_parquet(model / OUT_OF_FOLD).set_index("source_id")
     card = ModelCard.read(model)
     assert not stars["fold_0"].equals(stars["fold_1"])
-    for name in KINDS:
+    for name in (*KINDS, *BESIDE):
         total = pd.Series(0.0, stars.index)
         for repeat in (0, 1):
             for fold in (0, 1):
@@ -136,17 +142,33 @@ def test_without_a_gru_its_own_metallicity_is_null(stars, mixed, members, tmp_pa
     model = shutil.copytree(mixed / "model", tmp_path / "model")
     card = ModelCard.read(model)
     ridges = [member for member in card.members if member.architecture == "ridge"]
-    card.model_copy(update={"architecture": ("ridge",), "members": ridges}).write(model)
+    alone = {"architecture": ("ridge",), "beside": (), "members": ridges}
+    card.model_copy(update=alone).write(model)
     rows = predict(stars, model, checksum(model / CARD)).set_index("source_id")
     assert rows["feh_gru"].isna().all()
     ids, values = members
     np.testing.assert_allclose(rows.loc[ids, "feh"], values["ridge"].mean(axis=1))
 
 
+def test_a_gru_beside_the_others_has_its_own_metallicity_and_no_part_in_theirs(
+    stars, mixed, members, tmp_path
+):
+    model = shutil.copytree(mixed / "model", tmp_path / "model")
+    changed = {"architecture": ("ridge", "mlp"), "beside": ("gru",)}
+    ModelCard.read(model).model_copy(update=changed).write(model)
+    ids, values = members
+    rows = predict(stars, model, checksum(model / CARD)).set_index("source_id").loc[ids]
+    own = {name: values[name].mean(axis=1) for name in values}
+    np.testing.assert_allclose(rows["feh"], (own["ridge"] + own["mlp"]) / 2, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(rows["feh_gru"], own["gru"], rtol=0, atol=1e-5)
+    spread = np.hstack([values["ridge"], values["mlp"]]).std(axis=1, ddof=1)
+    np.testing.assert_allclose(rows["feh_model_error"], spread, rtol=0, atol=1e-5)
+
+
 def test_members_that_diverge_are_named_and_another_rate_mends_it(client, run, job, tmp_path):
     survey, labels = open_survey(run.survey), read_labels(run.labels, "true")
     changed = {"model.architecture": ["mlp"], "training.learning_rate": 1e30}
-    wild = job.with_settings(changed | {"training.epochs": 1}, "test")
+    wild = job.with_settings(changed | {"training.of.mlp.epochs": 1}, "test")
     with pytest.raises(RunError, match=r"4 of 4 members could not be fitted \(mlp of fold 0, mlp"):
         flow.train(client, survey, labels, tmp_path / "model", wild)
     tame = wild.with_settings({"training.learning_rate": 0.01}, "test")

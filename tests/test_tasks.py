@@ -8,6 +8,7 @@ import pytest
 
 from rrl_batch import tasks
 from rrl_batch.errors import RunError
+from rrl_batch.inference.model import open_model
 from rrl_batch.lightcurve.prepare import PreparedStars
 from rrl_batch.storage.sky import Pixel
 from rrl_batch.training.problem import FitSettings, MemberId, Plan
@@ -28,11 +29,11 @@ class Crowded:
         pytest.fail("it was read all the same")
 
 
-def test_a_worker_that_is_too_small_for_a_partition_says_so(client, tmp_path):
+def test_a_worker_that_is_too_small_for_a_partition_says_so(client, run, tmp_path):
+    model = open_model(run.model)
     task = client.submit(
-        tasks.write_catalogue_partition, Crowded(), model=tmp_path, out=tmp_path, mark="m",
-        preprocess={"points": 64, "smoothing": "robust"}, description="d",
-    )  # fmt: skip
+        tasks.write_catalogue_partition, Crowded(), model=model, out=tmp_path, description="d"
+    )
     with pytest.raises(RunError, match=r"Npix=7\.parquet needs about 1\.\d+ PiB, and the worker "
                        r"already uses .*; give each worker more"):  # fmt: skip
         task.result()

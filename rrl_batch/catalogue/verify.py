@@ -48,14 +48,20 @@ def read_manifest(root: Path) -> Manifest:
     return manifest
 
 
-def read_catalogue(root: Path) -> pd.DataFrame:
+def read_catalogue(root: Path | str) -> pd.DataFrame:
     """Read all rows of a catalogue that its manifest names.
+
+    Parameters
+    ----------
+    root : pathlib.Path or str
+        Folder of the catalogue.
 
     Raises
     ------
     UserError
         If there is no finished catalogue, or a file of it cannot be read.
     """
+    root = Path(root)
     manifest = read_manifest(root)
     try:
         tables = [

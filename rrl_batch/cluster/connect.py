@@ -3,12 +3,12 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from rrl_batch.cluster.environment import settings
-from rrl_batch.cluster.handshake import reach
-from rrl_batch.cluster.kinds import start
+from rrl_batch.cluster.handshake import noticing_loss, reach
+from rrl_batch.cluster.kinds import started
 from rrl_batch.cluster.security import make_security
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
@@ -47,7 +47,25 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
         If the cluster cannot be as the job has it, or the workers of a host own more threads than
         it has cores.
     RunError
-        If the cluster does not start, no scheduler answers at the address, or no worker comes.
+        If the cluster does not start, no scheduler answers at the address, or no worker comes; a
+        SchedulerLostError if the scheduler is out of reach later.
+    """
+    with connected(cluster) as client:
+        wait_for_workers(client, cluster)
+        check_threads(client)
+        yield client
+
+
+@contextmanager
+def connected(cluster: ClusterSection) -> Iterator["Client"]:
+    """Yield a client of a cluster, whether it has workers, and whatever they are like.
+
+    Raises
+    ------
+    UserError
+        If the cluster cannot be as the job has it.
+    RunError
+        If the cluster does not start, or no scheduler answers at the address.
     """
     import dask
 
@@ -55,27 +73,26 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
         dask.config.set(settings()),
         _scheduler(cluster) as scheduler,
         _client(scheduler, cluster) as client,
+        noticing_loss(client),
     ):
-        _wait_for_workers(client, cluster)
-        _check_threads(client)
         yield client
 
 
-@contextmanager
-def _scheduler(cluster: ClusterSection) -> "Iterator[Cluster | str]":
-    """Yield what a client connects to: an address, or a cluster that is started."""
+def _scheduler(cluster: ClusterSection) -> "AbstractContextManager[Cluster | str]":
+    """Return what a client connects to: an address, or a cluster that is started."""
+    security = security_of(cluster)
     if cluster.address:
-        yield reach(cluster.address, security_of(cluster))
-    else:
-        with _closed_in_the_end(start(cluster, security_of(cluster))) as started:
-            yield started
+        return nullcontext(reach(cluster.address, security))
+    return started(cluster, security)
 
 
 def _client(scheduler: "Cluster | str", cluster: ClusterSection) -> "Client":
     from distributed import Client
 
+    # of a cluster that is started, the client asks for its certificates
+    arguments = client_arguments(cluster) if cluster.address else {"timeout": _CONNECT_TIMEOUT}
     try:
-        return Client(scheduler, **client_arguments(cluster))
+        return Client(scheduler, **arguments)
     except (OSError, ValueError) as error:
         where = cluster.address or f"the cluster of kind '{cluster.kind}'"
         raise RunError(f"No scheduler answers at {where}: {error}.") from None
@@ -95,7 +112,7 @@ def security_of(cluster: ClusterSection) -> "Security":
     return make_security(cluster.tls)
 
 
-def _wait_for_workers(client: "Client", cluster: ClusterSection) -> None:
+def wait_for_workers(client: "Client", cluster: ClusterSection) -> None:
     """Wait for the first worker; what is done first must know how many there are."""
     with suppress(TimeoutError):
         client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)
@@ -111,7 +128,7 @@ def _wait_for_workers(client: "Client", cluster: ClusterSection) -> None:
         ) from None
 
 
-def _check_threads(client: "Client") -> None:
+def check_threads(client: "Client") -> None:
     """Check that no workers own more threads than there are cores for them.
 
     Jobs of a queue on the same host may have cores of their own each.
@@ -138,13 +155,3 @@ def _cores() -> tuple[tuple[int, ...], int]:
     from dask.system import cpu_count
 
     return tuple(sorted(os.sched_getaffinity(0))), cpu_count()
-
-
-@contextmanager
-def _closed_in_the_end(cluster: "Cluster") -> "Iterator[Cluster]":
-    """Close a cluster; that a worker takes long to leave, on a busy machine, is no failure."""
-    try:
-        yield cluster
-    finally:
-        with suppress(TimeoutError):
-            cluster.close()

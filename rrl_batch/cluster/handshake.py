@@ -1,14 +1,17 @@
-"""Shake hands with a scheduler before Dask does, to say in a sentence why it would fail."""
+"""Shake hands with a scheduler apart from Dask, to say in a sentence why Dask fails to."""
 
+import asyncio
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from distributed import Security
+from distributed import Client, Security
 from distributed.comm import parse_address
 from distributed.comm.addressing import parse_host_port
 
 from rrl_batch.cluster.security import README, TLS_VARIABLE
-from rrl_batch.errors import RunError, UserError
+from rrl_batch.errors import RunError, SchedulerLostError, UserError
 
 _CONNECT_SECONDS = 10.0
 _SILENCE_SECONDS = 3.0
@@ -60,6 +63,33 @@ def reach(address: str, security: Security) -> str:
     except OSError as error:
         raise RunError(f"No scheduler answers at {address}: {error}.") from None
     return address
+
+
+@contextmanager
+def noticing_loss(client: Client) -> Iterator[None]:
+    """Say that the scheduler is out of reach, if that is why the block fails.
+
+    Dask fails in many ways then: connections are closed, results cancelled, answers late.
+
+    Raises
+    ------
+    SchedulerLostError
+        If the block fails, and the scheduler does not answer.
+    """
+    address, security = client.scheduler.address, client.security
+    try:
+        yield
+    except (UserError, RunError):
+        raise
+    except (Exception, asyncio.CancelledError):
+        try:
+            reach(address, security)
+        except (UserError, RunError) as error:
+            raise SchedulerLostError(
+                f"The connection to the scheduler is lost; give the same command again when it is "
+                f"back, or there is another. ({error})"
+            ) from None
+        raise
 
 
 def _try_tcp(address: str, host: str, port: int, security: Security) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tqdm import tqdm
 
 from rrl_batch.cluster.recorder import NamedPass, Outcome, StageRecorder
+from rrl_batch.cluster.wanted import end_unwanted_task
 from rrl_batch.errors import RunError
 from rrl_batch.storage.sky import Pixel
 
@@ -47,13 +48,26 @@ def report(done: float, passes: Sequence[NamedPass] = ()) -> None:
         Units that are done.
     passes : sequence of tuple
         Passes over training stars that have just ended.
+
+    Raises
+    ------
+    distributed.Reschedule
+        If nobody wants the result of the task any more.
     """
+    end_unwanted_task()
     _say({"done": done, "passes": passes})
 
 
 @contextmanager
 def timed() -> Iterator[None]:
-    """Tell the client, from within a task, that it runs and, in the end, for how long it did."""
+    """Tell the client, from within a task, that it runs and, in the end, for how long it did.
+
+    Raises
+    ------
+    distributed.Reschedule
+        If nobody wants the result of the task any more.
+    """
+    end_unwanted_task()
     _say({"done": 0.0})
     start = time.monotonic()
     try:
@@ -210,11 +224,17 @@ class _Watch:
 
 
 def _results(client: "Client", done: "list[Future]", stage: str) -> list[Any]:
-    """Return tasks' results; say in a sentence that one has killed its workers."""
+    """Return tasks' results; say in a sentence that one has killed its workers, or all are lost."""
     from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
 
     try:
         return client.gather(done)
+    except FutureCancelledError:
+        raise RunError(
+            f"{stage}: the scheduler has let go of its tasks: it has gone or was restarted; give "
+            f"the same command again when it is there, what is finished stays."
+        ) from None
     except KilledWorker as error:
         raise RunError(
             f"{stage}: the task {error.task} was given up after {error.allowed_failures + 1} of "

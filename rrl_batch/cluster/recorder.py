@@ -5,7 +5,7 @@ import concurrent.futures
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ from rrl_batch.cluster.events import (
     TrainingSetKnown,
     Warned,
 )
-from rrl_batch.errors import RunError, UserError
+from rrl_batch.errors import RunError, SchedulerLostError, UserError
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.storage.sky import Pixel
 from rrl_batch.training.problem import Pass, Plan
@@ -80,10 +80,19 @@ class Recorder:
         Identifier of the job.
     folder : pathlib.Path, optional
         Folder of the job, whose file of events is continued.
+    listener : callable, optional
+        Told every event as well.
     """
 
-    def __init__(self, client: "Client", job: str, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        client: "Client",
+        job: str,
+        folder: Path | None = None,
+        listener: Callable[[Event], None] | None = None,
+    ) -> None:
         self.job = job
+        self._listener = listener
         self._client, self._file = client, None if folder is None else folder / EVENTS_FILE
         if self._file is not None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -116,6 +125,9 @@ class Recorder:
         # a job fails of itself, with a better sentence, if its scheduler is gone
         with suppress(OSError, TimeoutError):
             self._client.log_event(TOPIC, lines)
+        if self._listener is not None:
+            for event in events:
+                self._listener(event)
 
 
 def _end_torn_line(file: Path) -> None:
@@ -135,7 +147,13 @@ def recorder_of(client: "Client") -> Recorder:
 
 @contextmanager
 def recording(
-    client: "Client", job: str, folder: Path | None = None, *, title: str = "", command: str = ""
+    client: "Client",
+    job: str,
+    folder: Path | None = None,
+    *,
+    title: str = "",
+    command: str = "",
+    listener: Callable[[Event], None] | None = None,
 ) -> Iterator[Recorder]:
     """Record what happens within the block as a job: its beginning, its warnings and its end.
 
@@ -151,8 +169,10 @@ def recording(
         What the job is, for people; else its identifier.
     command : str, optional
         What was asked for.
+    listener : callable, optional
+        Told every event as well.
     """
-    recorder = Recorder(client, job, folder)
+    recorder = Recorder(client, job, folder, listener)
     token = _RECORDER.set(recorder)
     handler = _Warnings(recorder)
     logger = logging.getLogger("rrl_batch")
@@ -165,8 +185,10 @@ def recording(
             )
         )  # fmt: skip
         yield recorder
+    except SchedulerLostError:
+        raise  # another driver may go on
     except BaseException as error:
-        _end(recorder, *_how_ended(error))
+        _end(recorder, *how_ended(error))
         raise
     else:
         _end(recorder, "done")
@@ -179,7 +201,8 @@ def _end(recorder: Recorder, state: JobOutcome, message: str = "") -> None:
     recorder.emit(JobEnded(**recorder.stamp(), state=state, message=message))
 
 
-def _how_ended(error: BaseException) -> tuple[JobOutcome, str]:
+def how_ended(error: BaseException) -> tuple[JobOutcome, str]:
+    """Return how a job has ended by an exception, and why."""
     if isinstance(error, _CANCELLED):
         return "cancelled", ""
     return "failed", reason_of(error)

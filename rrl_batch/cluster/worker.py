@@ -12,7 +12,7 @@ from rrl_batch.errors import RunError
 from rrl_batch.models.device import WITHOUT_GPU
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,10 +51,14 @@ def _turn() -> Iterator[None]:
     from distributed import get_worker
 
     with _TURN:
-        worker = get_worker()
-        if not worker.state.total_resources.get(GPU, 0):
-            os.environ.update(WITHOUT_GPU)
-        _use_threads(worker.state.nthreads)
+        try:
+            worker = get_worker()
+        except ValueError:
+            pass  # another of Dask's schedulers: a turn is all that there is to be had
+        else:
+            if not worker.state.total_resources.get(GPU, 0):
+                os.environ.update(WITHOUT_GPU)
+            _use_threads(worker.state.nthreads)
         yield
 
 
@@ -146,13 +150,16 @@ def require_memory(needed: int, what: str) -> None:
     from dask.utils import format_bytes
     from distributed import get_worker
 
-    worker = get_worker()
-    memory = worker.memory_manager
-    # beyond this part of its limit a worker pauses
-    limit = int((memory.memory_limit or 0) * (memory.memory_pause_fraction or 1.0))
-    used = worker.monitor.get_process_memory()
+    limit, used = memory_of(get_worker())
     if limit and used + needed > limit:
         raise RunError(
             f"{what} needs about {format_bytes(needed)}, and the worker already uses "
             f"{format_bytes(used)} of the {format_bytes(limit)} at which it pauses; {MORE_MEMORY}"
         )
+
+
+def memory_of(worker: "Worker") -> tuple[int, int]:
+    """Return the memory at which a worker pauses, 0 without a limit, and what it uses, in bytes."""
+    memory = worker.memory_manager
+    limit = int((memory.memory_limit or 0) * (memory.memory_pause_fraction or 1.0))
+    return limit, worker.monitor.get_process_memory()

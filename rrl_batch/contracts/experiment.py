@@ -51,6 +51,9 @@ OUT_OF_FOLD = Contract(
         Column("predicted", F64, "dex", "phys.abund.Z",
                "[Fe/H] from the member that has never seen the star; not a number where that "
                "member diverged"),
+        Column("fitted", F64, "dex", "phys.abund.Z",
+               "[Fe/H] from the members that have learnt from the star, their mean; not a number "
+               "where there is none", required=False),
     ),
 )  # fmt: skip
 

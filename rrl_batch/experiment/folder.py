@@ -130,13 +130,7 @@ class Experiment:
     @cached_property
     def single(self) -> NDArray[np.float64]:
         """Predictions, (n_cases, n_repeats, n_stars), in dex; NaN where there is none."""
-        rows = self.out_of_fold
-        case = rows["case"].cat.codes
-        star = pd.Index(self.stars["source_id"]).get_indexer(rows["source_id"])
-        predicted = rows["predicted"].to_numpy()
-        single = np.full((len(self.about.cases), self.about.repeats, len(self.stars)), np.nan)
-        single[case, rows["repeat"], star] = np.where(np.isfinite(predicted), predicted, np.nan)
-        return single
+        return self._by_repeat("predicted")
 
     @cached_property
     def ensemble(self) -> pd.DataFrame:
@@ -144,18 +138,37 @@ class Experiment:
 
         A row a star, a column a case. A member that diverged is left out of the mean.
         """
-        known = np.isfinite(self.single)
-        with np.errstate(invalid="ignore"):
-            mean = np.where(known, self.single, 0.0).sum(axis=1) / known.sum(axis=1)
-        predicted = pd.DataFrame(mean.T, columns=list(self.about.cases))
+        predicted = self._mean(self.single)
         if self.about.rival is not None:
             predicted[self.about.rival] = self.stars["rival"].to_numpy()
         return predicted
 
     @cached_property
+    def fitted(self) -> pd.DataFrame:
+        """What the members that have learnt from a star give for it, as `ensemble` has it."""
+        return self._mean(self._by_repeat("fitted"))
+
+    @cached_property
     def errors(self) -> pd.DataFrame:
         """Predicted − label of `ensemble`, in dex."""
         return self.ensemble.sub(self.stars["feh"], axis=0)
+
+    def _by_repeat(self, column: str) -> NDArray[np.float64]:
+        """Return a column of `out_of_fold`, (n_cases, n_repeats, n_stars)."""
+        rows = self.out_of_fold
+        case = rows["case"].cat.codes
+        star = pd.Index(self.stars["source_id"]).get_indexer(rows["source_id"])
+        value = rows[column].to_numpy()
+        cube = np.full((len(self.about.cases), self.about.repeats, len(self.stars)), np.nan)
+        cube[case, rows["repeat"], star] = np.where(np.isfinite(value), value, np.nan)
+        return cube
+
+    def _mean(self, cube: NDArray[np.float64]) -> pd.DataFrame:
+        """Return the means over the repeats that are known, (n_stars, n_cases)."""
+        known = np.isfinite(cube)
+        with np.errstate(invalid="ignore"):
+            mean = np.where(known, cube, 0.0).sum(axis=1) / known.sum(axis=1)
+        return pd.DataFrame(mean.T, columns=list(self.about.cases))
 
 
 def read_experiment(folder: Path) -> Experiment:

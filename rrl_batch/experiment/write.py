@@ -17,7 +17,7 @@ from rrl_batch.experiment.choice import Choice, choose
 from rrl_batch.experiment.folder import CHOSEN, STRETCHED
 from rrl_batch.lightcurve.shape import SHAPE_COLUMNS
 from rrl_batch.storage.commit import replacing, write_json
-from rrl_batch.training.finish import held_out_predictions
+from rrl_batch.training.finish import all_predictions, held_out_predictions
 from rrl_batch.training.fit import FittedMember, read_stars
 from rrl_batch.training.problem import Plan
 from rrl_batch.training.shards import TrainingSet
@@ -64,10 +64,7 @@ def write_experiment(
         for name, members in fitted.items()
     }
     stars = read_stars(next(iter(plans.values())))
-    predictions = {
-        name: held_out_predictions(plans[name].out, [member.member for member in members])
-        for name, members in single.items()
-    }
+    predictions = {name: _predictions(plans[name].out, members) for name, members in single.items()}
     for name, parts in blends.items():
         predictions[name] = _mean(predictions, parts)
     cases = {name: _about_case(settings[name], members) for name, members in single.items()}
@@ -99,11 +96,21 @@ def write_experiment(
     )
 
 
+def _predictions(folder: Path, members: Sequence[FittedMember]) -> pd.DataFrame:
+    """Return what each star gets of the member that has not seen it, and of those that have."""
+    rows = all_predictions(folder, [member.member for member in members])
+    held_out = rows[rows["part"] == "held_out"]
+    learnt = rows[rows["part"].isin(["training", "stopping"])]
+    fitted = learnt.groupby(["source_id", "repeat"])["predicted"].mean().rename("fitted")
+    return held_out.drop(columns="part").join(fitted, on=["source_id", "repeat"])
+
+
 def _mean(predictions: Mapping[str, pd.DataFrame], parts: Sequence[str]) -> pd.DataFrame:
     """Return the mean of what some cases predict, star by star and repeat by repeat."""
     rows = pd.concat([predictions[part] for part in parts])
     # a plain mean would leave out, and so hide, a member that has diverged
-    mean = rows.groupby(["source_id", "repeat", "fold"])["predicted"].mean(skipna=False)
+    by_star = rows.groupby(["source_id", "repeat", "fold"])
+    mean = by_star[["predicted", "fitted"]].mean(skipna=False)
     return mean.reset_index()
 
 
@@ -137,7 +144,8 @@ def _chosen(
         stars = rows.loc[(rows["repeat"] == 0) & (rows["fold"] == fold), "source_id"]
         rows = rows[rows["source_id"].isin(stars)]
         plain.append(rows)
-        stretched.append(rows.assign(predicted=choice.stretch(rows["predicted"])))
+        both = {name: choice.stretch(rows[name]) for name in ("predicted", "fitted")}
+        stretched.append(rows.assign(**both))
     return {
         CHOSEN: pd.concat(plain, ignore_index=True),
         STRETCHED: pd.concat(stretched, ignore_index=True),

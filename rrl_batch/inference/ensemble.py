@@ -59,7 +59,7 @@ class Ensemble:
             If the model is missing or damaged.
         """
         card = ModelCard.read(folder)
-        engines = {name: choose_engine(folder, card, name) for name in card.architecture}
+        engines = {name: choose_engine(folder, card, name) for name in card.kinds}
         return cls(card, engines, held_out_folds(folder, card))
 
     def places(self, architecture: str) -> NDArray[np.int64]:

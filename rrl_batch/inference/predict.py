@@ -54,11 +54,12 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
     }
     # NaN for a star that the model was not trained on
     folds = ensemble.held_out_by.reindex(table["source_id"]).to_numpy(np.float64)
+    combined = ensemble.card.architecture
     # kinds of predictor count alike, however many members each has
     feh = np.mean(
-        [_unseen(values, ensemble.places(name), folds) for name, values in members.items()], axis=0
+        [_unseen(members[name], ensemble.places(name), folds) for name in combined], axis=0
     )
-    spread = _spread(np.hstack(list(members.values())))
+    spread = _spread(np.hstack([members[name] for name in combined]))
     # one member has no spread: what is known of its error is that of the model
     error = np.where(np.isnan(feh), np.nan, np.hypot(ensemble.card.sigma, np.nan_to_num(spread)))
     gru = members["gru"].mean(axis=1) if "gru" in members else np.nan

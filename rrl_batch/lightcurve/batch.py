@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rrl_batch.contracts import STARS, SURVEY, TRANSITS
 
@@ -48,6 +48,25 @@ class LightCurveBatch:
 
     def __len__(self) -> int:
         return len(self.stars)
+
+    def __repr__(self) -> str:
+        return f"<LightCurveBatch: {len(self):,} stars, {len(self.time):,} epochs>"
+
+    @classmethod
+    def from_pandas(cls, table: pd.DataFrame) -> Self:
+        """Return the stars of a table with the columns of the survey contract.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame
+            One row a star, its light curve in columns of lists or arrays.
+
+        Raises
+        ------
+        UserError
+            If the columns do not fulfil the contract.
+        """
+        return cls.from_arrow(pa.Table.from_pandas(table, preserve_index=False), "The table")
 
     @classmethod
     def from_arrow(cls, table: pa.Table | pa.RecordBatch, where: str = "survey") -> Self:
@@ -98,14 +117,15 @@ class LightCurveBatch:
         """Return a batch of no stars."""
         return cls.from_arrow(SURVEY.schema.empty_table())
 
-    def select(self, rows: NDArray[np.bool_]) -> Self:
+    def select(self, rows: ArrayLike) -> Self:
         """Return some of the stars, in the same order.
 
         Parameters
         ----------
-        rows : (n_stars,) bool ndarray
+        rows : (n_stars,) bool array_like
             Which of them.
         """
+        rows = np.asarray(rows, np.bool_)
         counts = np.diff(self.offsets)
         epochs = np.repeat(rows, counts)
         return type(self)(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,11 @@ class PreparedStars:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __repr__(self) -> str:
+        n_curves = int(self.table["amplitude"].notna().sum())
+        points = self.sequences.shape[1]
+        return f"<PreparedStars: {len(self):,} stars, {n_curves:,} with a curve of {points} points>"
 
     @property
     def inputs(self) -> Inputs:
@@ -133,6 +138,29 @@ def prepare(
         flags=flags,
     )
     return PreparedStars(table, sequences, shape)
+
+
+def folded_and_smoothed(
+    batch: LightCurveBatch, **settings: Any
+) -> tuple[pd.DataFrame, Sequences, Sequences]:
+    """Return the stars of a batch, their folded epochs and their smoothed curves, to be drawn.
+
+    Parameters
+    ----------
+    batch : LightCurveBatch
+        Stars of a survey.
+    **settings
+        Those of `prepare`; whatever data set they name, no mean is subtracted.
+
+    Returns
+    -------
+    pandas.DataFrame, Sequences, Sequences
+        The prepared table; the raw sequences, with every usable epoch; the smoothed ones.
+    """
+    longest = int(np.diff(batch.offsets).max(initial=1))
+    epochs = prepare(batch, **settings | {"dataset": "raw", "points": longest})
+    smoothed = prepare(batch, **settings | {"dataset": "smoothed"})
+    return smoothed.table, epochs.sequences, smoothed.sequences
 
 
 def _flag(flag: Flag, raised: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -111,6 +111,8 @@ class ModelCard(_Strict):
     ----------
     architecture : tuple of str
         Names in the registry: the kinds of predictor that the model combines.
+    beside : tuple of str
+        Kinds that have members too, but no part in the model's metallicity.
     static : {"none", "period", "shape"}
         Which shape parameters networks get beside the curve.
     dropout : float or None
@@ -144,6 +146,7 @@ class ModelCard(_Strict):
     """
 
     architecture: tuple[str, ...] = Field(min_length=1)
+    beside: tuple[str, ...]
     static: Static
     dropout: float | None
     preprocess: Preprocess
@@ -159,6 +162,24 @@ class ModelCard(_Strict):
     training: dict[str, Any]
     out_of_fold: str
     made_from: dict[str, Any]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All kinds of predictor that have members."""
+        return tuple(dict.fromkeys((*self.architecture, *self.beside)))
+
+    @property
+    def summary(self) -> str:
+        """What the model is, and how good out of fold, in one line."""
+        network, baseline = self.metrics["network"], self.metrics["baseline"]
+        return (
+            f"{len(self.members)} x {' + '.join(self.architecture)} on {network['n']:,} stars; "
+            f"out of fold RMSE {network['rmse']:.3f} dex, R2 {network['r2']:.3f} "
+            f"(baseline {baseline['rmse']:.3f}, {baseline['r2']:.3f})"
+        )
+
+    def __repr__(self) -> str:
+        return f"<ModelCard: {self.summary}>"
 
     def write(self, folder: Path) -> None:
         """Write `model.json`: from here on the model is complete."""
@@ -180,6 +201,22 @@ class ModelCard(_Strict):
             return cls.model_validate_json(path.read_text())
         except (ValidationError, UnicodeDecodeError) as error:
             raise UserError(f"{path} is not the card of a model ({_first_line(error)}).") from None
+
+
+def read_whole(folder: Path) -> ModelCard:
+    """Read the card of a model, and all the files that it names but the weights' contents.
+
+    Raises
+    ------
+    UserError
+        If there is no model, its card is damaged, or a file is missing or another one.
+    """
+    card = ModelCard.read(folder)
+    preparation(folder, card)
+    held_out_folds(folder, card)
+    for member in card.members:
+        weights_path(folder, member)
+    return card
 
 
 def save_weights(network: "keras.Model", path: Path) -> str:
@@ -260,7 +297,7 @@ def held_out_folds(folder: Path, card: ModelCard) -> pd.DataFrame:
     folds = stars.set_index("source_id").filter(regex=r"^fold_\d+$")
     folds.columns = folds.columns.str.removeprefix("fold_").astype(int)
     wanted = {(repeat, fold) for repeat in folds for fold in folds[repeat].unique()}
-    for name in card.architecture:
+    for name in card.kinds:
         there = [(member.repeat, member.fold) for member in members_of(card, name)]
         if not wanted <= set(there) or len(there) != len(set(there)):
             raise UserError(

@@ -1,6 +1,6 @@
 """The kinds of predictor by name: adding a network is a file with its layers and an entry here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +27,12 @@ N_STATIC: dict[Static, int] = {"none": 0, "period": 1, "shape": N_SHAPE}
 """How many they are: the first columns of the shape parameters."""
 
 HEAD_UNITS = 32
+
+_OF_PASSES = (
+    "training.stop_fraction", "training.epochs", "training.patience", "training.schedule",
+    "training.batch_size", "training.learning_rate",
+)  # fmt: skip
+"""Options of a job that only networks look at, which learn pass by pass."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +243,39 @@ def check(architecture: str) -> None:
     if architecture not in ARCHITECTURES:
         known = hint(architecture, ARCHITECTURES)
         raise UserError(f"There is no architecture '{architecture}'; {known}")
+
+
+def require_used(architecture: str, options: Iterable[str], where: str) -> None:
+    """Refuse options that are given to a kind of predictor which does not look at them.
+
+    Those of a whole job are no mistake, since it may combine kinds; those of a case or of a single
+    kind would make a difference where there is none.
+
+    Parameters
+    ----------
+    architecture : str
+        Name in the registry.
+    options : iterable of str
+        Options that it is given, by ``section.key``.
+    where : str
+        Where they are given, for messages.
+
+    Raises
+    ------
+    UserError
+        If there is no such architecture, or one of the options is for others only.
+    """
+    check(architecture)
+    kind = ARCHITECTURES[architecture]
+    why = dict.fromkeys(() if kind.is_network else _OF_PASSES, "does not learn pass by pass")
+    if kind.takes == "shape":
+        why["model.static"] = "gets all shape parameters in any case"
+    for option in options:
+        if option in why:
+            raise UserError(
+                f"{where}: {option} does not change a '{architecture}', which {why[option]}; take "
+                f"it out."
+            )
 
 
 def check_model(architecture: str) -> None:

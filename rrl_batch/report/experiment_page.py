@@ -130,11 +130,18 @@ def _figures(
     ]  # fmt: skip
     featured = dict.fromkeys(marked[role] for role in ("reference", "best") if role in marked)
     for case in featured:
-        sets = {"Validation (out of fold)": (feh, experiment.ensemble[case].to_numpy())}
+        sets = {
+            title: (feh, predicted[case].to_numpy())
+            for title, predicted in (
+                ("Training", experiment.fitted), ("Validation (out of fold)", experiment.ensemble),
+            )
+            if predicted[case].notna().any()
+        }  # fmt: skip
         drawn.append(
             (figures.prediction_chart(sets, synthetic),
-             f"Histograms of labels and predictions, and predictions against labels: {case}.",
-             f"Labels and out-of-fold predictions: {case}")
+             f"Histograms of labels and predictions, and predictions against labels, by members "
+             f"that have learnt from the stars and by those that have not: {case}.",
+             f"Labels and predictions: {case}")
         )  # fmt: skip
     drawn += [
         (figures.bias_chart(found["bias"], marked, synthetic),

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from rrl_batch.inference.model import Model
+from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.prepare import folded_and_smoothed
 from rrl_batch.lightcurve.sequences import PADDING, Sequences
 from rrl_batch.report.drawing import BLUE, DARK, GREY, SKY, VERMILION, new_figure
 
@@ -56,6 +59,21 @@ def light_curves(
     figure.supylabel("G (mag)")
     panels[0].legend(frameon=False, fontsize=8)
     return figure
+
+
+def draw_light_curves(stars: LightCurveBatch, model: Model, *, synthetic: bool = False) -> "Figure":
+    """Draw the folded epochs of some stars, and the smoothed curves that a model gets of them.
+
+    Parameters
+    ----------
+    stars : LightCurveBatch
+        The stars, a panel each.
+    model : Model
+        The model.
+    synthetic : bool
+        Whether the stars are simulated, so that the figure says so.
+    """
+    return light_curves(*folded_and_smoothed(stars, **model.preparation), synthetic)
 
 
 def network_diagram(network: "keras.Model", synthetic: bool) -> "Figure":

@@ -174,13 +174,13 @@ def read_stars(path: Path) -> pd.DataFrame:
 
 
 def read_labels(
-    path: Path, scale: str | None, *, fold: str | None = None, rival: str | None = None
+    path: Path | str, scale: str | None, *, fold: str | None = None, rival: str | None = None
 ) -> pd.DataFrame:
     """Read the metallicities of one scale.
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : pathlib.Path or str
         File, as of `read_table`. Rows without a finite metallicity are left out.
     scale : str or None
         Metallicity scale to keep. Only a file that holds a single scale needs none; a file
@@ -200,6 +200,7 @@ def read_labels(
         If the file cannot be read, its columns do not fulfil the contract, the scale is not
         in it or not decided, a star is labelled twice, or no label is left.
     """
+    path = Path(path)
     table = read_table(path)
     if "scale" not in table.column_names:
         if scale is None:

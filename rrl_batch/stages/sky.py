@@ -23,6 +23,11 @@ STARS_PER_SELECTION = 20_000
 """The same where most stars are only read, to find those with a label."""
 
 
+def sky_bag(pieces: Sequence[T], groups: Sequence[slice]) -> bag.Bag:
+    """Return the pieces of the sky as a bag, those of a group in one partition."""
+    return bag.from_sequence([pieces[group] for group in groups], npartitions=len(groups)).flatten()
+
+
 def over_the_sky(
     client: "Client",
     task: Callable[..., Receipt],
@@ -60,7 +65,7 @@ def over_the_sky(
     """
     groups = neighbours(stars, stars_per_task)
     planned = [sum(stars[group]) for group in groups]
-    sky = bag.from_sequence([pieces[group] for group in groups], npartitions=len(groups)).flatten()
+    sky = sky_bag(pieces, groups)
     futures = client.compute(sky.map(task, **arguments).to_delayed(), resources=resources)
     done: list[list[Receipt]] = gather(
         client, futures, stage=stage, unit="stars", planned=planned, resources=resources,

@@ -54,24 +54,25 @@ def selection_of(job: Job) -> Selection:
     return Selection(**job.training.model_dump(include=set(Selection.__dataclass_fields__)))
 
 
-def fit_settings_of(job: Job) -> FitSettings:
-    """Return how a job fits."""
+def fit_settings_of(job: Job, architecture: str) -> FitSettings:
+    """Return how a job fits the members of an architecture."""
     names = set(FitSettings.__dataclass_fields__)
     return FitSettings(
         masked=Preprocess(**job.preprocess.model_dump()).masked,
         **job.model.model_dump(include=names),
-        **job.training.model_dump(include=names),
+        **job.training.of_kind(architecture).model_dump(include=names),
     )
 
 
-def members_of(job: Job, n_folds: int, *, pairs: bool = False) -> list[MemberId]:
-    """Return the members of a job: for each fold, and for each pair of folds if asked for."""
-    members = []
-    for name in job.model.architecture:
-        for repeat in range(job.training.repeats):
-            members += [MemberId(name, repeat, (fold,)) for fold in range(n_folds)]
-        if pairs:
-            members += [MemberId(name, 0, pair) for pair in combinations(range(n_folds), 2)]
+def members_of(job: Job, architecture: str, n_folds: int, *, pairs: bool = False) -> list[MemberId]:
+    """Return the members of an architecture: for each fold, and each pair of folds if asked for."""
+    members = [
+        MemberId(architecture, repeat, (fold,))
+        for repeat in range(job.training.repeats)
+        for fold in range(n_folds)
+    ]
+    if pairs:
+        members += [MemberId(architecture, 0, pair) for pair in combinations(range(n_folds), 2)]
     return members
 
 

@@ -84,6 +84,11 @@ class Manifest:
     provenance: dict[str, Any]
     partitions: list[Receipt]
 
+    def __repr__(self) -> str:
+        about = self.provenance.get("description", "no description")
+        size = f"{self.rows:,} rows in {len(self.partitions):,} files"
+        return f"<Manifest of a {self.kind}: {size}; {about}>"
+
     @classmethod
     def read(cls, root: Path) -> Self:
         """Read the manifest of a dataset.

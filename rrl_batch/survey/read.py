@@ -52,6 +52,10 @@ class SurveyPartition:
     sorted: bool
     fingerprint: str
 
+    def __repr__(self) -> str:
+        where = f"{self.pixel.path}: {self.rows:,} stars in {_counted(len(self.files), 'file')}"
+        return f"<SurveyPartition {where}>"
+
     def batches(self) -> Iterator[LightCurveBatch]:
         """Yield the stars, at most 5,000 at a time, or fewer if they have many epochs.
 
@@ -130,6 +134,11 @@ class Survey:
     partitions: list[SurveyPartition]
     provenance: dict[str, Any]
 
+    def __repr__(self) -> str:
+        kind = "SYNTHETIC stars" if self.synthetic else "stars"
+        pieces = _counted(len(self.partitions), "partition")
+        return f"<Survey {self.path}: {self.rows:,} {kind} in {pieces}>"
+
     @property
     def rows(self) -> int:
         """Number of stars."""
@@ -151,12 +160,12 @@ class Survey:
         return bool(self.provenance.get("synthetic"))
 
 
-def open_survey(path: Path) -> Survey:
+def open_survey(path: Path | str) -> Survey:
     """Find the partitions of a survey; no light curve is read.
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : pathlib.Path or str
         Folder that ``simulate`` or ``ingest`` has written, or any folder of Parquet files with
         the columns of the survey contract.
 
@@ -166,11 +175,16 @@ def open_survey(path: Path) -> Survey:
         If there is no such folder, a file in it is damaged or lacks columns, or a star occurs
         twice.
     """
+    path = Path(path)
     if not path.is_dir():
         raise UserError(f"There is no survey at {path}; make one with 'rrl-batch ingest'.")
     if (path / MANIFEST).exists() or (path / RUN).exists():
         return _open_own(path)
     return _open_folder(path)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def _open_own(path: Path) -> Survey:

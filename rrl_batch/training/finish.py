@@ -39,6 +39,7 @@ def finish_model(
     receipts: list[Receipt],
     members: list[FittedMember],
     selection: Selection,
+    architecture: Sequence[str],
     **about: Any,
 ) -> ModelCard:
     """Write the out-of-fold predictions and the card of a model whose members are fitted.
@@ -55,6 +56,8 @@ def finish_model(
         One an architecture, repeat and fold.
     selection : Selection
         Limits of the training selection.
+    architecture : sequence of str
+        The architectures whose mean is the model's metallicity.
     **about
         What the card says beyond what is found out here.
 
@@ -73,7 +76,8 @@ def finish_model(
     held_out = held_out_predictions(root, [member.member for member in members])
     own = held_out.pivot_table("predicted", "source_id", "architecture")  # means over repeats
     # kinds count alike, however many members each has
-    stars = stars.join(own.mean(axis=1).rename("predicted"), on="source_id")
+    mean = own[list(architecture)].mean(axis=1)
+    stars = stars.join(mean.rename("predicted"), on="source_id")
     stars = stars.join(own.add_prefix("predicted_"), on="source_id")
     baseline, stars["baseline"] = _cross_fitted_baseline(stars)
     stars["weight"] = density_weights(stars["feh"], stars["feh_error"])
@@ -84,6 +88,7 @@ def finish_model(
     predictors |= {str(name): f"predicted_{name}" for name in own}
     card = ModelCard(
         **about,
+        architecture=architecture,
         out_of_fold=checksum(model / OUT_OF_FOLD),
         modes=selection.modes,
         members=[
@@ -125,7 +130,13 @@ def _refuse_failures(members: Sequence[FittedMember]) -> None:
 
 
 def held_out_predictions(folder: Path, members: Iterable[MemberId]) -> pd.DataFrame:
-    """Return what members predict for the stars that they have not seen.
+    """Return what members predict for the stars that they have not seen; see `all_predictions`."""
+    table = all_predictions(folder, members)
+    return table[table["part"] == "held_out"].drop(columns="part").reset_index(drop=True)
+
+
+def all_predictions(folder: Path, members: Iterable[MemberId]) -> pd.DataFrame:
+    """Return what members predict for all stars.
 
     Parameters
     ----------
@@ -137,13 +148,15 @@ def held_out_predictions(folder: Path, members: Iterable[MemberId]) -> pd.DataFr
     Returns
     -------
     pandas.DataFrame
-        Columns `architecture`, `repeat`, `source_id`, `fold` and `predicted` (dex).
+        Columns `architecture`, `repeat`, `source_id`, `fold`, `predicted` (dex) and `part`, which
+        is what the star was to the member: held_out, training, stopping or unused.
     """
-    tables = []
-    for member in members:
-        table = pd.read_parquet(folder / predictions_file(member))
-        table = table[table["part"] == "held_out"].drop(columns="part")
-        tables.append(table.assign(architecture=member.architecture, repeat=member.repeat))
+    tables = (
+        pd.read_parquet(folder / predictions_file(member)).assign(
+            architecture=member.architecture, repeat=member.repeat
+        )
+        for member in members
+    )
     return pd.concat(tables, ignore_index=True)
 
 

@@ -260,7 +260,7 @@ def _keep(fit: Fit, stars: TrainingSet, plan: Plan, seconds: float) -> FittedMem
     if not np.isfinite(predicted[learnt]).all():
         failure = (
             f"the predictions are not finite numbers; set training.learning_rate below "
-            f"{plan.settings.learning_rate:g}"
+            f"{plan.settings.learning_rate:g} for '{member.architecture}'"
         )
         predictor, predicted = None, np.full(len(table), np.nan)
     elif predictor and plan.keep:

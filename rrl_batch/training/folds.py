@@ -45,6 +45,15 @@ def assign_folds(feh: NDArray[np.float64], n_folds: int, seed: int) -> NDArray[n
     return folds
 
 
+def require_pairs(n_folds: int) -> None:
+    """Refuse folds of which none is left to learn from when two are held out."""
+    if n_folds < 3:
+        raise UserError(
+            f"To choose within the training folds takes three folds or more, not {n_folds}; set "
+            f"training.folds higher."
+        )
+
+
 def split_stopping_set(
     feh: NDArray[np.float64], fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

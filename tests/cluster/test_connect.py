@@ -7,7 +7,8 @@ import pytest
 from distributed import LocalCluster
 
 from rrl_batch.cluster import monitor
-from rrl_batch.cluster.connect import _closed_in_the_end, connect
+from rrl_batch.cluster.connect import connect
+from rrl_batch.cluster.kinds.lifecycle import closed_in_the_end
 from rrl_batch.cluster.monitor import gather, report
 from rrl_batch.cluster.recorder import Outcome
 from rrl_batch.errors import RunError, UserError
@@ -144,8 +145,8 @@ def test_workers_that_die_of_a_task_are_a_sentence(client):
 
 def test_workers_that_take_long_to_leave_are_no_failure():
     cluster = SimpleNamespace(close=Mock(side_effect=TimeoutError))
-    with _closed_in_the_end(cluster) as ours:
+    with closed_in_the_end(cluster) as ours:
         assert ours is cluster
     cluster.close.assert_called_once_with()
-    with pytest.raises(TimeoutError, match="of the work"), _closed_in_the_end(cluster):
+    with pytest.raises(TimeoutError, match="of the work"), closed_in_the_end(cluster):
         raise TimeoutError("of the work")

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -86,12 +87,12 @@ def test_what_is_missing_is_said(install, monkeypatch):
 @pytest.mark.skipif(find_spec("dask_cuda") is not None, reason="dask-cuda is installed")
 def test_without_a_gpu_the_cores_are_used_and_it_is_said(monkeypatch, caplog):
     module = import_module("rrl_batch.cluster.kinds.cuda")
-    monkeypatch.setattr(module, "local", lambda section, security: (section, security))
+    monkeypatch.setattr(module, "local", lambda *given: nullcontext(given))
     section = ClusterSection(
         kind="cuda", workers=4, cpu_workers=9, threads_per_worker=2, memory_per_worker="3 GiB"
     )
-    with caplog.at_level(logging.WARNING):
-        instead, _ = cuda(section, None)
+    with caplog.at_level(logging.WARNING), cuda(section, None) as (instead, _):
+        pass
     assert instead == ClusterSection(threads_per_worker=2, memory_per_worker="3 GiB")
     assert caplog.messages == [
         "cluster.kind = 'cuda': the package dask-cuda is not installed (pip install "
@@ -108,7 +109,7 @@ def test_without_a_gpu_the_cores_are_used_and_it_is_said(monkeypatch, caplog):
 )
 def test_more_workers_than_gpus_or_cores_are_refused(options, sentence, install):  # noqa: ARG001
     with pytest.raises(UserError, match=sentence):
-        cuda(ClusterSection(kind="cuda", **options), None)
+        next(cuda(ClusterSection(kind="cuda", **options), None).gen)
 
 
 def test_workers_that_do_not_start_are_a_sentence(install):
@@ -117,7 +118,7 @@ def test_workers_that_do_not_start_are_a_sentence(install):
 
     install("dask_cuda", LocalCUDACluster=broken, __path__=[])
     with pytest.raises(RunError, match=r"on GPUs do not start: .*Uninitialized; see .*nvidia-smi"):
-        cuda(ClusterSection(kind="cuda", workers=1, cpu_workers=0), None)
+        next(cuda(ClusterSection(kind="cuda", workers=1, cpu_workers=0), None).gen)
 
 
 def environment():

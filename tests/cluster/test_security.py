@@ -1,5 +1,6 @@
 """Who may connect to a scheduler that encrypts, and what is said to the others."""
 
+import asyncio
 import runpy
 import shutil
 import socket
@@ -13,9 +14,9 @@ from distributed.utils import LoopRunner
 
 from rrl_batch.cluster import handshake
 from rrl_batch.cluster.connect import connect
-from rrl_batch.cluster.handshake import reach
+from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.security import TLS_VARIABLE, make_security
-from rrl_batch.errors import RunError, UserError
+from rrl_batch.errors import RunError, SchedulerLostError, UserError
 from rrl_batch.job import ClusterSection
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "deploy/tls/certificates.py"))
@@ -165,6 +166,17 @@ def test_silence_and_refusal_are_failures_of_the_run(silent, certificates, monke
         reach("tls://127.0.0.1:9", security)
     with pytest.raises(UserError, match=r"'tls://head' is not a scheduler's address; it reads"):
         reach("head", security)
+
+
+def test_a_lost_scheduler_is_told_from_a_fault_of_the_work(certificates):
+    with scheduler(certificates / "scheduler") as there:
+        client = Client(there, security=make_security(certificates / "client"))
+        with pytest.raises(ValueError, match="of the work"), noticing_loss(client):
+            raise ValueError("of the work")
+    message = r"is lost; give .* \(No scheduler answers at tls:"
+    with pytest.raises(SchedulerLostError, match=message), noticing_loss(client):
+        raise asyncio.CancelledError
+    client.close()
 
 
 def spoil(folder, name):

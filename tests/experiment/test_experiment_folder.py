@@ -37,6 +37,17 @@ def test_predictions_find_their_star_case_and_repeat(folder: Path) -> None:
     assert experiment.single[list(about()["cases"]).index("gp"), 1, star] == row["predicted"]
     assert list(experiment.ensemble) == [*about()["cases"], RIVAL]
     assert experiment.ensemble[RIVAL].tolist() == made["stars"]["rival"].tolist()
+    both = rows[(rows["case"] == "gp") & (rows["source_id"] == row["source_id"])]
+    assert experiment.fitted["gp"][star] == pytest.approx(both["fitted"].mean())
+    assert list(experiment.fitted) == list(about()["cases"])
+
+
+def test_without_fitted_values_the_experiment_is_read_all_the_same(folder: Path) -> None:
+    made = tables_of(12)["out_of_fold"].drop(columns="fitted")
+    made.to_parquet(folder / "out_of_fold.parquet", index=False)
+    experiment = read_experiment(folder)
+    assert experiment.fitted.isna().all(axis=None)
+    assert experiment.ensemble["gp"].notna().all()
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

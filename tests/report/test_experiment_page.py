@@ -10,6 +10,7 @@ from pages import Page
 
 from rrl_batch.experiment.folder import read_experiment
 from rrl_batch.experiment.tables import METRICS, tables
+from rrl_batch.report import experiment_page
 from rrl_batch.report.experiment_page import write_report
 from rrl_batch.storage.commit import checksum
 
@@ -53,6 +54,24 @@ def test_figures_are_described(page: Page) -> None:
     assert len(images) == 8
     assert images[-1]["src"] == "data:image/png;base64,iVBORw=="  # what the run has left
     assert all(len(str(image["alt"])) > 20 for image in images)
+
+
+def test_predictions_are_drawn_of_training_and_of_validation_stars(tmp_path, monkeypatch) -> None:
+    drawn = []
+    monkeypatch.setattr(experiment_page, "png", lambda *_: b"")
+    monkeypatch.setattr(
+        experiment_page.figures, "prediction_chart", lambda sets, _: drawn.append(sets)
+    )
+    folder = write_experiment(tmp_path)
+    write_report(folder)
+    experiment = read_experiment(folder)
+    for sets, case in zip(drawn, ("gru", "gp"), strict=True):  # the reference and the best
+        assert list(sets) == ["Training", "Validation (out of fold)"]
+        for (true, predicted), table in zip(
+            sets.values(), (experiment.fitted, experiment.ensemble), strict=True
+        ):
+            np.testing.assert_array_equal(true, experiment.stars["feh"])
+            np.testing.assert_array_equal(predicted, table[case])
 
 
 def test_headers_of_tables_have_a_scope(page: Page) -> None:

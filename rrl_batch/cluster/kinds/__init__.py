@@ -1,6 +1,7 @@
 """Clusters that are started for a run and end with it: a file for each kind."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
     from distributed import Security
     from distributed.deploy import Cluster
 
-KINDS: dict[str, Callable[[ClusterSection, "Security"], "Cluster"]] = {
+KINDS: dict[str, Callable[[ClusterSection, "Security"], "AbstractContextManager[Cluster]"]] = {
     "local": local, "ssh": ssh, "slurm": slurm, "kubernetes": kubernetes, "cuda": cuda,
 }  # fmt: skip
 
 _EXTRAS = {"ssh": "asyncssh", "slurm": "dask_jobqueue", "kubernetes": "dask_kubernetes"}
 
 
-def start(cluster: ClusterSection, security: "Security") -> "Cluster":
-    """Start a cluster.
+def started(cluster: ClusterSection, security: "Security") -> "AbstractContextManager[Cluster]":
+    """Start a cluster, which ends with the block.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def start(cluster: ClusterSection, security: "Security") -> "Cluster":
 
     Returns
     -------
-    distributed.deploy.Cluster
+    context manager of distributed.deploy.Cluster
         The cluster, whose workers may be still to come.
 
     Raises

@@ -3,10 +3,13 @@
 import copy
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from rrl_batch.cluster.kinds.local import local, quiet_about_ports
+from rrl_batch.cluster.kinds.lifecycle import closed_in_the_end, quiet_about_ports
+from rrl_batch.cluster.kinds.local import local
 from rrl_batch.cluster.worker import GPU
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
@@ -23,8 +26,9 @@ _OF_GPUS = ("resources", "preload", "preload_argv", "data", "plugins", "env")
 log = logging.getLogger(__name__)
 
 
-def cuda(cluster: ClusterSection, security: "Security") -> "Cluster":
-    """Start a worker on each GPU, which declares it, and others beside them.
+@contextmanager
+def cuda(cluster: ClusterSection, security: "Security") -> "Iterator[Cluster]":
+    """Yield a worker on each GPU, which declares it, and others beside them.
 
     Without a GPU that can be used it says what is missing, and starts workers on all cores.
     """
@@ -33,8 +37,9 @@ def cuda(cluster: ClusterSection, security: "Security") -> "Cluster":
         log.warning("cluster.kind = 'cuda': %s; all work is done on the cores instead.", found)
         kept = cluster.model_dump(include={"memory_per_worker", "dashboard_address"})
         kept["threads_per_worker"] = cluster.threads_per_worker
-        return local(ClusterSection(**kept), security)
-
+        with local(ClusterSection(**kept), security) as processes:
+            yield processes
+        return
     from dask.system import CPU_COUNT
     from dask_cuda import LocalCUDACluster
     from distributed.system import MEMORY_LIMIT
@@ -58,7 +63,7 @@ def cuda(cluster: ClusterSection, security: "Security") -> "Cluster":
         memory = MEMORY_LIMIT // (gpus + cpus)
     try:
         with quiet_about_ports():
-            started = LocalCUDACluster(
+            processes = LocalCUDACluster(
                 CUDA_VISIBLE_DEVICES=found[:gpus],
                 threads_per_worker=threads,
                 memory_limit=memory,
@@ -73,8 +78,9 @@ def cuda(cluster: ClusterSection, security: "Security") -> "Cluster":
             f"The workers on GPUs do not start: {error}; see that 'nvidia-smi' lists the GPUs, or "
             f"take cluster.kind = 'local'."
         ) from None
-    _add_cpu_workers(started, cpus)
-    return started
+    with closed_in_the_end(processes):
+        _add_cpu_workers(processes, cpus)
+        yield processes
 
 
 def visible_gpus() -> list[str] | str:

@@ -1,11 +1,11 @@
 """Processes on this machine."""
 
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rrl_batch.cluster.kinds.lifecycle import closed_in_the_end, quiet_about_ports
 from rrl_batch.errors import UserError
 from rrl_batch.job import ClusterSection
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from distributed.deploy import Cluster
 
 
-def local(cluster: ClusterSection, security: "Security") -> "Cluster":
-    """Start workers as processes of this machine; all listen on loopback only."""
+@contextmanager
+def local(cluster: ClusterSection, security: "Security") -> "Iterator[Cluster]":
+    """Yield workers that are processes of this machine; all listen on loopback only."""
     from dask.system import CPU_COUNT
     from distributed import LocalCluster
 
@@ -27,7 +28,7 @@ def local(cluster: ClusterSection, security: "Security") -> "Cluster":
             f"cluster.threads_per_worker."
         )
     with quiet_about_ports():
-        return LocalCluster(
+        processes = LocalCluster(
             n_workers=workers,
             threads_per_worker=cluster.threads_per_worker,
             memory_limit=cluster.memory_per_worker,
@@ -37,11 +38,5 @@ def local(cluster: ClusterSection, security: "Security") -> "Cluster":
             # what fails comes back to the client, which says it in a sentence
             silence_logs=logging.CRITICAL,
         )
-
-
-@contextmanager
-def quiet_about_ports() -> Iterator[None]:
-    """Let the dashboard take another port without a warning: the address is printed anyway."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*Port .* is already in use", UserWarning)
-        yield
+    with closed_in_the_end(processes):
+        yield processes

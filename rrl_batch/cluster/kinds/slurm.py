@@ -2,9 +2,14 @@
 
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rrl_batch.cluster.environment import worker_environment
+from rrl_batch.cluster.kinds.lifecycle import closed_in_the_end, quiet_about_ports
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
 
@@ -16,21 +21,49 @@ if TYPE_CHECKING:
 _LONGEST_MARGIN = 10.0  # minutes
 
 
-def slurm(cluster: ClusterSection, security: "Security") -> "Cluster":
-    """Start a scheduler in this process, and submit jobs whose workers connect to it.
+@contextmanager
+def slurm(cluster: ClusterSection, security: "Security") -> "Iterator[Cluster]":
+    """Yield a scheduler in this process, and jobs in the queue whose workers connect to it.
 
     What the job does not say is taken from Dask's configuration, most often
     ``~/.config/dask/jobqueue.yaml``. Workers that have ended are replaced.
     """
-    import dask
-    from dask.utils import format_bytes, parse_bytes
-    from dask_jobqueue import SLURMCluster
-
     if shutil.which("sbatch") is None:
         raise UserError(
             "There is no command sbatch on this machine; give the command on a host of the SLURM "
             "cluster, most often its login node."
         )
+    least = cluster.min_workers or cluster.workers
+    with _certificates(security) as certificates:
+        try:
+            jobs = _jobs(cluster, certificates)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise RunError(f"The scheduler of SLURM's workers does not start: {error}.") from None
+        with closed_in_the_end(jobs):
+            try:
+                jobs.scale(least)
+                jobs.sync(_submitted, jobs)
+            except RuntimeError as error:
+                reason = str(error).strip().splitlines()[-1].removeprefix("sbatch: ")
+                raise RunError(f"SLURM refuses a job of workers: {reason}.") from None
+            # workers end before their jobs do, and nothing else replaces them
+            jobs.adapt(minimum=least, maximum=cluster.workers)
+            yield jobs
+
+
+def _jobs(cluster: ClusterSection, security: "Security") -> "SpecCluster":
+    """Return a scheduler in this process that can submit jobs."""
+    import dask
+    from dask.utils import format_bytes, parse_bytes
+    from dask_jobqueue import SLURMCluster
+    from dask_jobqueue.slurm import SLURMJob
+    from distributed import Status
+
+    class Job(SLURMJob):
+        async def close(self) -> None:
+            await super().close()
+            self.status = Status.closed  # a cluster does not end before (dask-jobqueue 0.9)
+
     site = dask.config.get("jobqueue.slurm")
     memory = site["memory"]
     if cluster.memory_per_worker != "auto":
@@ -44,8 +77,9 @@ def slurm(cluster: ClusterSection, security: "Security") -> "Cluster":
     scheduler = {"dashboard_address": cluster.dashboard_address}
     if cluster.host:
         scheduler["host"] = cluster.host
-    try:
-        jobs = SLURMCluster(
+    with quiet_about_ports():
+        return SLURMCluster(
+            job_cls=Job,
             queue=cluster.queue,
             account=cluster.account,
             cores=cluster.threads_per_worker * cluster.workers_per_job,
@@ -53,28 +87,46 @@ def slurm(cluster: ClusterSection, security: "Security") -> "Cluster":
             memory=memory,
             job_script_prologue=[*site["job-script-prologue"], *environment],
             scheduler_options=site["scheduler-options"] | scheduler,
-            security=security if security.require_encryption else None,
+            security=security,
             silence_logs=logging.CRITICAL,
             **(_time_limits(cluster.hours, site["worker-extra-args"]) if cluster.hours else {}),
         )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise RunError(f"The scheduler of SLURM's workers does not start: {error}.") from None
-    wanted = cluster.min_workers or cluster.workers
-    try:
-        jobs.scale(wanted)
-        jobs.sync(_submitted, jobs)
-    except RuntimeError as error:
-        jobs.close()
-        reason = str(error).strip().splitlines()[-1].removeprefix("sbatch: ")
-        raise RunError(f"SLURM refuses a job of workers: {reason}.") from None
-    # workers end before their jobs do, and nothing else replaces them
-    jobs.adapt(minimum=wanted, maximum=cluster.workers)
-    return jobs
+
+
+@contextmanager
+def _certificates(security: "Security") -> "Iterator[Security]":
+    """Yield certificates: the user's, or some for the life of the cluster.
+
+    Other users of the network must not reach the scheduler, which runs what it is sent. Workers
+    read the files in the working directory, which they share, and nobody else can.
+    """
+    from distributed import Security
+
+    if security.require_encryption:
+        yield security
+        return
+    with TemporaryDirectory(prefix=".rrl-batch-", dir=Path.cwd()) as folder:
+        files = {}
+        for name, text in Security.temporary().get_tls_config_for_role("worker").items():
+            if text is not None:
+                files[name] = Path(folder) / name
+                files[name].write_text(text)
+        yield Security(
+            require_encryption=True,
+            tls_ca_file=str(files["ca_file"]),
+            **{
+                f"tls_{role}_{part}": str(files[part])
+                for role in ("client", "scheduler", "worker")
+                for part in ("cert", "key")
+            },
+        )
 
 
 async def _submitted(jobs: "SpecCluster") -> None:
-    """Wait until the jobs are in the queue."""
+    """Wait until the jobs are in the queue, and raise what keeps one from it."""
     await jobs
+    for job in jobs.workers.values():
+        await job
 
 
 def _time_limits(hours: float, arguments: list[str]) -> dict[str, Any]:

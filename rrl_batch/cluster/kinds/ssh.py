@@ -1,8 +1,11 @@
 """Hosts that are reached by SSH."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rrl_batch.cluster.kinds.lifecycle import closed_in_the_end
 from rrl_batch.errors import RunError
 from rrl_batch.job import ClusterSection
 
@@ -13,8 +16,9 @@ if TYPE_CHECKING:
 _ORPHANED = "1 h"
 
 
-def ssh(cluster: ClusterSection, security: "Security") -> "Cluster":
-    """Start a scheduler on the first of some hosts and workers on all.
+@contextmanager
+def ssh(cluster: ClusterSection, security: "Security") -> "Iterator[Cluster]":
+    """Yield a scheduler on the first of some hosts and workers on all.
 
     Users, ports and keys are those of ``~/.ssh/config``, as for the command ``ssh``.
     """
@@ -38,7 +42,7 @@ def ssh(cluster: ClusterSection, security: "Security") -> "Cluster":
     try:
         # the hosts inherit Dask's configuration, and find the certificates where they are here
         with dask.config.set(_certificates(security)):
-            return SSHCluster(
+            hosts = SSHCluster(
                 [cluster.hosts[0], *cluster.hosts],
                 scheduler_options=scheduler,
                 worker_options=workers,
@@ -52,6 +56,8 @@ def ssh(cluster: ClusterSection, security: "Security") -> "Cluster":
             f"HOST {cluster.python or 'PYTHON'} -m rrl_batch --version' works for each without "
             f"a password."
         ) from None
+    with closed_in_the_end(hosts):
+        yield hosts
 
 
 def _certificates(security: "Security") -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What this machine and a cluster can do, and what is missing: a file for each concern."""

@@ -1,0 +1,207 @@
+"""The commands about jobs on a cluster: submit them, watch them, stop them."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rrl_batch.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from rrl_batch.cluster.jobs import JobFolder, JobView
+    from rrl_batch.job import Job
+
+_LOOK_SECONDS = 1.0
+_STOP_SECONDS = 180.0
+
+
+def add_job_commands(commands: Any) -> None:
+    """Add the commands to the parser.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Where commands are added.
+    """
+    submit = commands.add_parser("submit", help="let a cluster do a whole job; prints its id")
+    add_job_file(submit)
+    add_jobs_folder(submit)
+    submit.set_defaults(command=_submit)
+
+    status = commands.add_parser("status", help="tell how jobs are")
+    status.add_argument("job", nargs="?", help="id of a job; all jobs if not given")
+    status.set_defaults(command=_status)
+    for name, command, text in (
+        ("watch", _watch, "show how a job goes on; ctrl-C leaves it running"),
+        ("logs", _logs, "print the log of a job"),
+        ("cancel", _cancel, "stop a job; what is finished stays"),
+    ):
+        about = commands.add_parser(name, help=text)
+        about.add_argument("job", help="id of the job")
+        about.set_defaults(command=command)
+        add_jobs_folder(about)
+    add_jobs_folder(status)
+
+
+def add_job_file(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    """Add the arguments of a command that does what a job file says."""
+    parser.add_argument("job", type=Path, nargs=nargs, help="job file (TOML)")
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
+        help="override an option of the job file; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--scheduler", help="address of a running Dask scheduler")
+    add_certificates(parser)
+
+
+def add_certificates(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names a user's certificate."""
+    parser.add_argument(
+        "--tls", type=Path, help="folder with your certificate for a scheduler at tls://…"
+    )
+
+
+def add_jobs_folder(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that says where the folders of jobs are."""
+    parser.add_argument(
+        "--jobs", type=Path, metavar="FOLDER",
+        help="folder of all jobs; if not given, that of RRL_BATCH_JOBS, else rrl-jobs",
+    )  # fmt: skip
+
+
+def read_job_file(options: argparse.Namespace) -> "Job":
+    """Read the job file of a command, with what its arguments say otherwise."""
+    from rrl_batch.job import read_job
+
+    tls = [f"cluster.tls={options.tls}"] if options.tls else []
+    return read_job(options.job, [*options.settings, *tls], options.scheduler)
+
+
+def make_folder(options: argparse.Namespace, job: "Job") -> "JobFolder":
+    """Make the folder of a job that a command begins."""
+    from rrl_batch.cluster.jobs import JobFolder
+
+    name, absolute = options.job.stem, job.absolute(Path.cwd())
+    return JobFolder.create(_jobs(options), name, absolute, options.line)
+
+
+def _jobs(options: argparse.Namespace) -> Path:
+    from rrl_batch.cluster.jobs import default_jobs
+
+    return options.jobs or default_jobs()
+
+
+def _find(options: argparse.Namespace) -> "JobFolder":
+    from rrl_batch.cluster.jobs import find_job
+
+    return find_job(_jobs(options), options.job)
+
+
+def _submit(options: argparse.Namespace) -> None:
+    import shutil
+
+    from rrl_batch.cluster.connect import connected
+    from rrl_batch.cluster.driving import check_sole_writer
+    from rrl_batch.cluster.submit import submit
+    from rrl_batch.cluster.versions import check_versions
+    from rrl_batch.run import check_inputs, check_job, outputs
+
+    job = read_job_file(options)
+    check_job(job)
+    check_inputs(job)
+    if job.cluster.kind != "address":
+        raise UserError(
+            "A job is submitted to a cluster that runs already; give its --scheduler ADDRESS, or "
+            "'rrl-batch run' the job on one of its own."
+        )
+    check_sole_writer(outputs(job))
+    with connected(job.cluster) as client:
+        check_versions(client)
+        folder = make_folder(options, job)
+        try:
+            submit(client, folder, options.line)
+        except UserError:
+            shutil.rmtree(folder.path)
+            raise
+    print(folder.id)
+
+
+def _status(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from rrl_batch.cluster.jobs import all_jobs
+    from rrl_batch.cluster.screen import job_screen, jobs_table
+
+    if options.job:
+        Console().print(job_screen(_find(options).look()))
+        return
+    folders = all_jobs(_jobs(options))
+    if not folders:
+        print(f"There are no jobs in {_jobs(options)}.")
+        return
+    Console().print(jobs_table([folder.look() for folder in folders]))
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from rich.live import Live
+
+    from rrl_batch.cluster.jobs import Follower
+    from rrl_batch.cluster.screen import job_screen
+
+    follower = Follower(_find(options))
+    view = follower.look()
+    try:
+        with Live(job_screen(view), auto_refresh=False) as live:
+            while not view.is_over:
+                time.sleep(_LOOK_SECONDS)
+                view = follower.look()
+                live.update(job_screen(view), refresh=True)
+    except KeyboardInterrupt:
+        print(f"The job goes on; 'rrl-batch watch {view.folder.id}' shows it again.")
+        return 0
+    return 0 if view.state == "done" else 1
+
+
+def _logs(options: argparse.Namespace) -> None:
+    from rrl_batch.cluster.logs import read_log
+
+    for line in read_log(_find(options)):
+        print(line)
+
+
+def _cancel(options: argparse.Namespace) -> None:
+    folder = _find(options)
+    view = folder.look()
+    if view.is_over:
+        print(f"{folder.id} has ended already: {view.state}.")
+        return
+    folder.ask_to_stop()
+    if folder.job.cluster.kind == "address":
+        _let_go(folder)
+    _wait_until_over(folder)
+    print(f"{folder.id} is cancelled; submitted again, it goes on from what is finished.")
+
+
+def _let_go(folder: "JobFolder") -> None:
+    """Tell the scheduler of a job, if it is there, that nobody wants it any more."""
+    from rrl_batch.cluster.connect import connected
+    from rrl_batch.cluster.submit import let_go
+
+    try:
+        with connected(folder.job.cluster) as client:
+            let_go(client, folder)
+    except RunError as error:
+        print(f"{error} Its driver, if there is one, stops all the same.")
+
+
+def _wait_until_over(folder: "JobFolder") -> "JobView":
+    """Wait until a job's driver has stopped; where there is none, note that the job has ended."""
+    end = time.monotonic() + _STOP_SECONDS
+    while not (view := folder.look()).is_over:
+        if view.state in ("waiting", "lost"):
+            folder.end("cancelled")
+        elif time.monotonic() > end:
+            raise RunError(f"{folder.id} has not stopped yet; 'rrl-batch status' tells when it is.")
+        else:
+            time.sleep(0.2)
+    return view

@@ -1,0 +1,173 @@
+"""What a job does from its beginning to its end, in whichever process its driver is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from rrl_batch import experiments, flow
+from rrl_batch.catalogue.verify import verify
+from rrl_batch.errors import RunError, UserError
+from rrl_batch.job import Job
+from rrl_batch.models.registry import check, check_dropout, check_model
+from rrl_batch.report.evaluate import evaluate
+from rrl_batch.sources.tables import read_labels
+from rrl_batch.survey.read import Survey, open_survey
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Say = Callable[[str], None]
+"""What takes a line about a result."""
+
+
+def check_job(job: Job) -> None:
+    """Check what can be checked of a whole job before anything runs.
+
+    Raises
+    ------
+    UserError
+        If a path is not named, or a predictor is none that there is.
+    """
+    job.require("survey", "labels")
+    if job.experiment or job.search:
+        job.require(*_outputs(job))
+        for case in job.cases().values() if job.experiment else job.search_points():
+            for architecture in case.model.architecture:
+                check(architecture)
+                check_dropout(architecture, case.model.dropout)
+    else:
+        job.require(*_outputs(job))
+        check_architectures(job)
+
+
+def check_architectures(job: Job) -> None:
+    """Check that the predictors of a job are such that a model can be made of."""
+    for architecture in job.model.kinds:
+        check_model(architecture)
+
+
+def check_inputs(job: Job) -> None:
+    """Check that a job's survey and labels are there, if it does not make them itself.
+
+    Raises
+    ------
+    UserError
+        If they are not, or the labels cannot be used.
+    """
+    if job.simulate:
+        return
+    survey = job.paths()["survey"]
+    if not survey.is_dir():
+        raise UserError(f"There is no survey at {survey}; make one with 'rrl-batch ingest'.")
+    labels_of(job)
+
+
+def outputs(job: Job) -> list[Path]:
+    """Return what a whole job writes, the folders and the file of labels."""
+    made = ("survey", "labels") if job.simulate else ()
+    paths = job.paths()
+    return [paths[name] for name in (*made, *_outputs(job))]
+
+
+def _outputs(job: Job) -> tuple[str, ...]:
+    if job.experiment:
+        return ("experiment",)
+    return ("search",) if job.search else ("model", "catalogue", "evaluation")
+
+
+def run_job(client: "Client", job: Job, say: Say) -> None:
+    """Do a whole job: a catalogue with its model and evaluation, an experiment or a search.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster's client.
+    job : Job
+        What is to be done.
+    say : callable
+        Takes a line about each result.
+
+    Raises
+    ------
+    UserError
+        If what is given does not serve.
+    RunError
+        If something fails all the same.
+    """
+    check_job(job)
+    paths = job.paths()
+    if job.simulate:
+        flow.simulate(
+            client, job.simulate.stars, job.simulate.seed, paths["survey"], paths["labels"]
+        )
+    survey = open_survey(paths["survey"])
+    if job.experiment:
+        page = experiments.compare(client, survey, labels_of(job), paths["experiment"], job)
+        say(f"experiment {page}")
+    elif job.search:
+        found = experiments.search(client, survey, labels_of(job), paths["search"], job)
+        say(f"search     {found}")
+    else:
+        train_model(client, survey, job, say)
+        write_catalogue(client, survey, paths["model"], paths["catalogue"], say)
+        verify_catalogue(paths["catalogue"], say)
+        evaluate_catalogue(
+            paths["catalogue"], paths["labels"], job.labels.scale, paths["evaluation"], say
+        )
+
+
+def labels_of(job: Job) -> pd.DataFrame:
+    """Read the labels of a job."""
+    about = job.labels
+    return read_labels(job.paths()["labels"], about.scale, fold=about.fold, rival=about.rival)
+
+
+def train_model(client: "Client", survey: Survey, job: Job, say: Say) -> None:
+    """Train the model of a job, and say how well it does on stars that it has not seen."""
+    path = job.paths()["model"]
+    card = flow.train(client, survey, labels_of(job), path, job)
+    say(f"model      {path}: {card.summary}")
+
+
+def write_catalogue(client: "Client", survey: Survey, model: Path, out: Path, say: Say) -> None:
+    """Write the catalogue of a survey, and say how many stars it has."""
+    manifest = flow.predict(client, survey, model, out)
+    predicted = sum(receipt.counts["predicted"] for receipt in manifest.partitions)
+    say(f"catalogue  {out}: {manifest.rows:,} stars, {predicted:,} with a metallicity")
+
+
+def verify_catalogue(catalogue: Path, say: Say) -> None:
+    """Check that a catalogue is whole, and say so.
+
+    Raises
+    ------
+    RunError
+        If it is not as it was written.
+    """
+    found = verify(catalogue)
+    for fault in found.faults:
+        say(f"verify     {fault}")
+    if found.faults:
+        raise RunError(
+            f"{catalogue} is not as it was written; delete manifest.json and the files named, and "
+            f"give the same command again."
+        )
+    say(f"verify     {catalogue}: {found.rows:,} rows in {found.partitions} files, all as written")
+
+
+def evaluate_catalogue(
+    catalogue: Path, labels: Path, scale: str | None, out: Path, say: Say
+) -> None:
+    """Compare a catalogue with labels, and say how they agree."""
+    metrics = evaluate(catalogue, labels, scale, out)
+    for name in ("network", "baseline"):
+        scores = metrics[name]
+        figures = ", ".join(
+            f"{label} {scores[key]:.3f}"
+            for key, label in (("rmse", "RMSE"), ("mae", "MAE"), ("r2", "R2"))
+            if scores[key] is not None
+        )
+        say(f"evaluation {name:<8} on {scores['n']:,} stars: {figures}")
+    say(f"evaluation {out / 'index.html'}")
