@@ -23,6 +23,7 @@ from rrl_batch.cluster.events import EpochEnded, Event, JobStarted, TaskDone, re
 from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.jobs import JobFolder
 from rrl_batch.cluster.logs import logged
+from rrl_batch.cluster.performance import performance_kept
 from rrl_batch.cluster.recorder import how_ended, recording
 from rrl_batch.cluster.security import make_security
 from rrl_batch.errors import RunError, SchedulerLostError, UserError
@@ -32,7 +33,7 @@ from rrl_batch.run import Say, outputs, run_job
 MOST_STARTS = 5
 """How often a driver is started while nothing gets done in between."""
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("rrl_batch.driver")  # also where this is the program
 
 
 def drive(folder: JobFolder, job: Job, command: str, say: Say) -> None:
@@ -75,6 +76,7 @@ def drive(folder: JobFolder, job: Job, command: str, say: Say) -> None:
                     client, folder.id, folder.path,
                     title=folder.id, command=command, listener=log_event,
                 ),
+                performance_kept(client, folder.path),
                 noticing_loss(client),
             ):  # fmt: skip
                 tell(f"dashboard  {client.dashboard_link}")

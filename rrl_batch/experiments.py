@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from distributed import span
 
 from rrl_batch import tasks
 from rrl_batch.cluster.monitor import gather
@@ -246,10 +247,11 @@ def _draw_method(
         points = reference.preprocess.points
         network = fresh(architecture, points, fit_settings_of(reference, architecture), seed=0)
         save(network_diagram(network, survey.synthetic), out / "network.png", survey.synthetic)
-    example = client.submit(
-        tasks.example_curves, survey.largest, preparation_of(reference, priors),
-        reference.training.modes, _EXAMPLES, pure=False,
-    )  # fmt: skip
+    with span("draw"):
+        example = client.submit(
+            tasks.example_curves, survey.largest, preparation_of(reference, priors),
+            reference.training.modes, _EXAMPLES, pure=False,
+        )  # fmt: skip
     drawn: list[Any] = gather(client, [example], stage="draw", unit="figures", planned=[1])
     stars, epochs, curves = drawn[0]
     figure = light_curves(stars, epochs, curves, survey.synthetic)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from distributed import span
 
 from rrl_batch import __version__, tasks
 from rrl_batch.catalogue import write as catalogue
@@ -113,10 +114,11 @@ def ingest_bulk(client: "Client", folder: Path, stars: Path, out: Path) -> Manif
     table, partitions = survey_files.plan_partitions(table)
     staging = Staging(out.resolve() / survey_files.STAGING, len(partitions))
     staging.begin(table, partitions)
-    futures = client.map(
-        tasks.stage_bulk_file, files, staging=staging, mark=fingerprint(made_from),
-        key="bulk", pure=False,
-    )  # fmt: skip
+    with span("read"):
+        futures = client.map(
+            tasks.stage_bulk_file, files, staging=staging, mark=fingerprint(made_from),
+            key="bulk", pure=False,
+        )  # fmt: skip
     staged: list[StagedFile] = gather(
         client, futures, stage="read", unit="MB",
         planned=[file.path.stat().st_size / 1e6 for file in files],

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from rrl_batch.cluster.environment import settings
 from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.kinds import started
 from rrl_batch.cluster.security import make_security
+from rrl_batch.cluster.versions import check_versions
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
 
@@ -44,8 +46,8 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
     Raises
     ------
     UserError
-        If the cluster cannot be as the job has it, or the workers of a host own more threads than
-        it has cores.
+        If the cluster cannot be as the job has it, the workers of a host own more threads than it
+        has cores, or client, scheduler and workers are not of the same versions.
     RunError
         If the cluster does not start, no scheduler answers at the address, or no worker comes; a
         SchedulerLostError if the scheduler is out of reach later.
@@ -53,6 +55,8 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
     with connected(cluster) as client:
         wait_for_workers(client, cluster)
         check_threads(client)
+        check_versions(client)
+        _show_jobs(client)
         yield client
 
 
@@ -88,11 +92,15 @@ def _scheduler(cluster: ClusterSection) -> "AbstractContextManager[Cluster | str
 
 def _client(scheduler: "Cluster | str", cluster: ClusterSection) -> "Client":
     from distributed import Client
+    from distributed.versions import VersionMismatchWarning
 
     # of a cluster that is started, the client asks for its certificates
     arguments = client_arguments(cluster) if cluster.address else {"timeout": _CONNECT_TIMEOUT}
     try:
-        return Client(scheduler, **arguments)
+        with warnings.catch_warnings():
+            # `check_versions` says it better
+            warnings.simplefilter("ignore", VersionMismatchWarning)
+            return Client(scheduler, **arguments)
     except (OSError, ValueError) as error:
         where = cluster.address or f"the cluster of kind '{cluster.kind}'"
         raise RunError(f"No scheduler answers at {where}: {error}.") from None
@@ -109,7 +117,7 @@ def security_of(cluster: ClusterSection) -> "Security":
 
     if cluster.kind in ("local", "cuda"):
         return Security(require_encryption=False)
-    return make_security(cluster.tls)
+    return make_security(cluster.tls, serves=cluster.kind != "address")
 
 
 def wait_for_workers(client: "Client", cluster: ClusterSection) -> None:
@@ -155,3 +163,13 @@ def _cores() -> tuple[tuple[int, ...], int]:
     from dask.system import cpu_count
 
     return tuple(sorted(os.sched_getaffinity(0))), cpu_count()
+
+
+def _show_jobs(client: "Client") -> None:
+    """Let the scheduler's dashboard have our page, unless it has it already."""
+    from rrl_batch.cluster.dashboard.plugin import JobsPlugin
+
+    try:
+        client.register_plugin(JobsPlugin())
+    except ImportError as error:
+        log.warning("The scheduler's dashboard has no page /rrl: %s there.", error)

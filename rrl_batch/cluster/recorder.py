@@ -157,6 +157,8 @@ def recording(
 ) -> Iterator[Recorder]:
     """Record what happens within the block as a job: its beginning, its warnings and its end.
 
+    To Dask, the tasks of a job are a span of its name, and those of a stage a span within.
+
     Parameters
     ----------
     client : distributed.Client
@@ -172,6 +174,8 @@ def recording(
     listener : callable, optional
         Told every event as well.
     """
+    from distributed import span
+
     recorder = Recorder(client, job, folder, listener)
     token = _RECORDER.set(recorder)
     handler = _Warnings(recorder)
@@ -184,7 +188,8 @@ def recording(
                 folder=str(folder or ""), version=__version__,
             )
         )  # fmt: skip
-        yield recorder
+        with span("rrl-batch", job):
+            yield recorder
     except SchedulerLostError:
         raise  # another driver may go on
     except BaseException as error:

@@ -229,6 +229,13 @@ class RunState:
         return state
 
     @property
+    def began(self) -> float:
+        """When it began, as far as is known, in seconds of Unix time."""
+        if self.started:
+            return self.started.time
+        return min((stage.began for stage in self.stages.values()), default=0.0)
+
+    @property
     def ended(self) -> JobEnded | None:
         """How the job has ended, unless it has begun again since."""
         if self._ended and self.started and self._ended.time < self.started.time:

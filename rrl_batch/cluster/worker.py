@@ -40,7 +40,7 @@ def takes_turns(task: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(task)
     def alone(*arguments: P.args, **named: P.kwargs) -> T:
-        with _turn(), timed():
+        with _turn():
             return task(*arguments, **named)
 
     return alone
@@ -48,18 +48,25 @@ def takes_turns(task: Callable[P, T]) -> Callable[P, T]:
 
 @contextmanager
 def _turn() -> Iterator[None]:
-    from distributed import get_worker
-
     with _TURN:
-        try:
-            worker = get_worker()
-        except ValueError:
-            pass  # another of Dask's schedulers: a turn is all that there is to be had
+        worker = _worker()
+        if worker is None:
+            yield  # under another of Dask's schedulers a turn is all that there is to be had
         else:
             if not worker.state.total_resources.get(GPU, 0):
                 os.environ.update(WITHOUT_GPU)
             _use_threads(worker.state.nthreads)
-        yield
+            with timed():
+                yield
+
+
+def _worker() -> "Worker | None":
+    from distributed import get_worker
+
+    try:
+        return get_worker()
+    except ValueError:
+        return None
 
 
 def _use_threads(number: int) -> None:
@@ -103,19 +110,22 @@ def compile_once(
     resources : dict of str to float, optional
         What the workers of the run to come declare, if not all of them take part.
     """
+    from distributed import span
+
     wanted = resources or {}
     hosts: dict[str, list[str]] = {}
     for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
         if all(worker["resources"].get(name, 0) >= n for name, n in wanted.items()):
             hosts.setdefault(worker["host"], []).append(address)
     # any worker of the host, and any other rather than none: one may die of it
-    compiling = [
-        client.submit(
-            _call, function, *arguments, **named,
-            workers=addresses, allow_other_workers=True, resources=wanted, pure=False,
-        )
-        for addresses in hosts.values()
-    ]  # fmt: skip
+    with span("compile"):
+        compiling = [
+            client.submit(
+                _call, function, *arguments, **named,
+                workers=addresses, allow_other_workers=True, resources=wanted, pure=False,
+            )
+            for addresses in hosts.values()
+        ]  # fmt: skip
     gather(client, compiling, stage="compile", unit="hosts", planned=[1] * len(hosts))
 
 
@@ -123,7 +133,10 @@ def call_once(
     client: "Client", function: Callable[..., Any], *arguments: Any, **named: Any
 ) -> None:
     """Call a function as a task of its own, on any worker, and wait for it."""
-    future = client.submit(_call, function, *arguments, **named, pure=False)
+    from distributed import span
+
+    with span("check"):
+        future = client.submit(_call, function, *arguments, **named, pure=False)
     gather(client, [future], stage="check", unit="surveys", planned=[1])
 
 

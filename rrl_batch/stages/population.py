@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from dask import delayed
+from distributed import span
 
 from rrl_batch import tasks
 from rrl_batch.cluster.monitor import gather
@@ -52,8 +53,10 @@ def fit_population(
         for prior, curves in zip(first.values(), zip(*parts, strict=True), strict=True)
         for step in _iterate(curves, prior)
     ]
+    with span("population"):
+        futures = client.compute(steps)
     found: list[PopulationPrior] = gather(
-        client, client.compute(steps), stage="population", unit="iterations",
+        client, futures, stage="population", unit="iterations",
         planned=[1] * len(steps),
     )  # fmt: skip
     return dict(zip(modes, found[ITERATIONS - 1 :: ITERATIONS], strict=True))

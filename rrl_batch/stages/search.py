@@ -45,7 +45,7 @@ def run_trials(
     feh : pandas.Series
         Labels by `source_id`, in dex.
     """
-    from distributed import as_completed
+    from distributed import as_completed, span
 
     for_networks, for_regressors = workers_for_keras(client), all_workers(client)
     inner = [fold for fold in range(n_folds) if fold != SCORED_FOLD]
@@ -56,10 +56,11 @@ def run_trials(
         architecture, plan = plan_of(trial.params)
         member = MemberId(architecture, 0, (SCORED_FOLD, inner[len(rmse)]))
         is_network = ARCHITECTURES[architecture].is_network
-        future = client.submit(
-            tasks.fit_share, ([member], plan), pure=False, key=None,
-            resources=(for_networks if is_network else for_regressors).resources,
-        )  # fmt: skip
+        with span("search"):
+            future = client.submit(
+                tasks.fit_share, ([member], plan), pure=False, key=None,
+                resources=(for_networks if is_network else for_regressors).resources,
+            )  # fmt: skip
         running[future] = trial, rmse, member, plan
         queue.add(future)
 

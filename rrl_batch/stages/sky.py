@@ -5,6 +5,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dask import bag
+from distributed import span
 
 from rrl_batch.cluster.monitor import gather
 from rrl_batch.cluster.recorder import pieces_of
@@ -66,7 +67,8 @@ def over_the_sky(
     groups = neighbours(stars, stars_per_task)
     planned = [sum(stars[group]) for group in groups]
     sky = sky_bag(pieces, groups)
-    futures = client.compute(sky.map(task, **arguments).to_delayed(), resources=resources)
+    with span(stage):
+        futures = client.compute(sky.map(task, **arguments).to_delayed(), resources=resources)
     done: list[list[Receipt]] = gather(
         client, futures, stage=stage, unit="stars", planned=planned, resources=resources,
         pixels=[pixels[group] for group in groups],

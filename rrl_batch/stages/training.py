@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from distributed import span
 
 from rrl_batch import __version__, tasks
 from rrl_batch.cluster.environment import keras_backend
@@ -171,9 +172,10 @@ def fit_members(client: "Client", work: Sequence[Share]) -> list[list[FittedMemb
             divided = divide(some, len(workers.addresses))
             shares += divided
             resources |= workers.resources
-            futures += client.map(
-                tasks.fit_share, divided, resources=workers.resources, key="fit", pure=False
-            )
+            with span("train"):
+                futures += client.map(
+                    tasks.fit_share, divided, resources=workers.resources, key="fit", pure=False
+                )
     done: list[list[FittedMember]] = gather(
         client, futures, stage="train", unit="epochs",
         planned=[sum(most_epochs(member, plan) for member in some) for some, plan in shares],

@@ -9,8 +9,10 @@ import pytest
 from rrl_batch import flow
 from rrl_batch.cluster.events import EVENTS_FILE, JobEnded, from_json, read_events
 from rrl_batch.cluster.monitor import gather, report
+from rrl_batch.cluster.performance import PERFORMANCE_FILE, performance_kept
 from rrl_batch.cluster.recorder import TOPIC, Outcome, recording
 from rrl_batch.cluster.state import RunState
+from rrl_batch.cluster.worker import compile_once
 from rrl_batch.contracts import Flag
 from rrl_batch.errors import UserError
 from rrl_batch.models.folder import ModelCard
@@ -80,6 +82,25 @@ def test_the_losses_of_members_are_told_of_as_they_are_fitted(run):
     assert [stage.name for stage in state.order] == [
         "survey", "select", "train", "compile", "predict",
     ]  # fmt: skip
+
+
+def spans_of(job, dask_scheduler):
+    spans = dask_scheduler.extensions["spans"].spans.values()
+    return {span.name[2:]: len(span.groups) for span in spans if span.name[1:2] == (job,)}
+
+
+def test_the_tasks_of_a_stage_are_a_span_of_the_job(client, tmp_path):
+    with recording(client, "spans", tmp_path):
+        compile_once(client, len, [])
+    assert client.run_on_scheduler(spans_of, "spans")["compile",] == 1
+
+
+def test_the_performance_is_kept_with_the_job_also_when_it_fails(client, tmp_path):
+    with pytest.raises(UserError, match="Star 7"), performance_kept(client, tmp_path):
+        client.submit(fail, 0, pure=False).result()
+    page = (tmp_path / PERFORMANCE_FILE).read_text()
+    assert "Dask Performance Report" in page
+    assert "cdn.bokeh.org" not in page.split("<body")[0]
 
 
 def epochs(n):
