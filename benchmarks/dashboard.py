@@ -28,7 +28,7 @@ from rrl_batch.cluster.recorder import TOPIC
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from cluster.dashboard.simulated_job import job_events, whole_sky
 
-ORDER, FIRST, A_SECOND, SECONDS = 5, 6_000, 100, 60
+ORDER, FIRST, A_SECOND, SECONDS = 5, 6_000, 100, 40
 BEATS = 10
 """How often a second the events of that time are told, as `monitor.gather` does."""
 
