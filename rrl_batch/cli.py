@@ -208,22 +208,24 @@ def _print_ingested(manifest: "Manifest", out: Path) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from rrl_batch.driver import drive
-    from rrl_batch.run import check_job
+    from rrl_batch.run import check_inputs, check_job
 
     job = read_job_file(options)
     check_job(job)
+    check_inputs(job)
     folder = make_folder(options, job)
     print(f"job        {folder.id}, in {folder.path}", flush=True)
     drive(folder, job, options.line, print)
 
 
 def _train(options: argparse.Namespace) -> None:
-    from rrl_batch.run import check_architectures, train_model
+    from rrl_batch.run import check_architectures, check_inputs, train_model
     from rrl_batch.survey.read import open_survey
 
     job = read_job_file(options)
     job.require("survey", "labels", "model")
     check_architectures(job)
+    check_inputs(job)
     with _connect(job.cluster) as client:
         train_model(client, open_survey(job.paths()["survey"]), job, print)
 

@@ -169,6 +169,12 @@ class FitOptions(Section):
     weight_errors: bool = Field(
         True, description="whether labels whose errors are all known weigh by 1/error²"
     )
+    weight_noise: float = Field(
+        0.0,
+        ge=0,
+        description="how much less noisy light curves weigh: by 1 + (weight_noise times the noise "
+        "in mag)²; 0: all weigh alike",
+    )
     stop_fraction: float = Field(
         0.15,
         ge=0,
@@ -176,15 +182,17 @@ class FitOptions(Section):
         description="part of the training folds that is set aside to stop training early; 0: "
         "training makes all its passes",
     )
-    epochs: int = Field(400, ge=1, description="most passes over the training stars")
-    patience: int = Field(40, ge=1, description="passes without improvement before stopping")
+    epochs: int = Field(400, ge=1, description="most passes of a network over its stars")
+    patience: int = Field(40, ge=1, description="passes without improvement that end it")
     schedule: Literal["constant", "onecycle"] = Field(
         "constant",
-        description="learning rate; onecycle: rises to learning_rate, then falls to zero with the "
-        "last of the passes",
+        description="learning rate of networks; onecycle: rises to learning_rate, then falls to "
+        "zero with the last of the passes",
     )
-    batch_size: int = Field(256, ge=1, description="stars in a training step")
-    learning_rate: float = Field(0.01, gt=0, description="(highest) learning rate of Adam")
+    batch_size: int = Field(256, ge=1, description="stars in a training step of a network")
+    learning_rate: float = Field(
+        0.01, gt=0, description="(highest) learning rate of Adam, for networks"
+    )
 
 
 class TrainingSection(FitOptions, SelectionOptions):

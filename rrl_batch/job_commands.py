@@ -133,13 +133,13 @@ def _status(options: argparse.Namespace) -> None:
     from rrl_batch.cluster.screen import job_screen, jobs_table
 
     if options.job:
-        Console().print(job_screen(_find(options).look()))
+        Console().print(job_screen(_find(options).look(), time.time()))
         return
     folders = all_jobs(_jobs(options))
     if not folders:
         print(f"There are no jobs in {_jobs(options)}.")
         return
-    Console().print(jobs_table([folder.look() for folder in folders]))
+    Console().print(jobs_table([folder.look() for folder in folders], time.time()))
 
 
 def _watch(options: argparse.Namespace) -> int:
@@ -151,11 +151,11 @@ def _watch(options: argparse.Namespace) -> int:
     follower = Follower(_find(options))
     view = follower.look()
     try:
-        with Live(job_screen(view), auto_refresh=False) as live:
+        with Live(job_screen(view, time.time()), auto_refresh=False) as live:
             while not view.is_over:
                 time.sleep(_LOOK_SECONDS)
                 view = follower.look()
-                live.update(job_screen(view), refresh=True)
+                live.update(job_screen(view, time.time()), refresh=True)
     except KeyboardInterrupt:
         print(f"The job goes on; 'rrl-batch watch {view.folder.id}' shows it again.")
         return 0

@@ -10,8 +10,9 @@ from rrl_batch import experiments, flow
 from rrl_batch.catalogue.verify import verify
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import Job
-from rrl_batch.models.registry import check, check_dropout, check_model
+from rrl_batch.models.registry import check_dropout, check_model
 from rrl_batch.report.evaluate import evaluate
+from rrl_batch.sources.synthetic.labels import PHOTOMETRIC, TRUE
 from rrl_batch.sources.tables import read_labels
 from rrl_batch.survey.read import Survey, open_survey
 
@@ -28,18 +29,22 @@ def check_job(job: Job) -> None:
     Raises
     ------
     UserError
-        If a path is not named, or a predictor is none that there is.
+        If a path or scale is not named, or a predictor is none that there is.
     """
     job.require("survey", "labels")
     if job.experiment or job.search:
         job.require(*_outputs(job))
         for case in job.cases().values() if job.experiment else job.search_points():
             for architecture in case.model.architecture:
-                check(architecture)
                 check_dropout(architecture, case.model.dropout)
     else:
         job.require(*_outputs(job))
         check_architectures(job)
+    if job.simulate and job.labels.scale not in (TRUE, PHOTOMETRIC):
+        raise UserError(
+            f"Simulated stars have labels on two scales; set labels.scale to '{TRUE}' or "
+            f"'{PHOTOMETRIC}'."
+        )
 
 
 def check_architectures(job: Job) -> None:

@@ -1,5 +1,6 @@
 """What runs on the workers: a function a stage, for a piece of the sky or a share of the folds."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rrl_batch.cluster.monitor import report
 from rrl_batch.cluster.recorder import passes_of
 from rrl_batch.cluster.wanted import while_wanted
 from rrl_batch.cluster.worker import require_memory, takes_turns
+from rrl_batch.contracts import Flag
 from rrl_batch.inference.model import Model
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.folded import folded
@@ -27,6 +29,11 @@ from rrl_batch.survey.read import SurveyPartition
 from rrl_batch.training.fit import FittedMember, fit_members
 from rrl_batch.training.problem import MemberId, Plan
 from rrl_batch.training.shards import Selection, labelled_only, write_shard
+
+log = logging.getLogger(__name__)
+
+_MOST_LOGGED = 20
+"""Stars of a batch that are logged, each on a line."""
 
 TRAINING_MEMORY = 700_000_000
 """Bytes that TensorFlow or JAX take when they are loaded and train on some thousand stars."""
@@ -109,8 +116,21 @@ def write_catalogue_partition(
 ) -> Receipt:
     """Write the catalogue of a piece of the sky."""
     _require_memory_to_prepare(piece, model.preparation)
-    rows = map(model.predict, while_wanted(piece.batches()))
+    rows = (_predict(batch, model, piece) for batch in while_wanted(piece.batches()))
     return catalogue.write_partition(rows, piece, out, model.mark, description)
+
+
+def _predict(batch: LightCurveBatch, model: Model, piece: SurveyPartition) -> pd.DataFrame:
+    """Return the catalogue's rows of some stars, and log those that are odd."""
+    rows = model.predict(batch)
+    odd = rows["source_id"][(rows["flags"] & int(Flag.SMOOTHING_FAILED)) != 0]
+    for star in odd[:_MOST_LOGGED]:
+        about = {"partition": piece.pixel.path, "star": int(star)}
+        log.info("no curve could be fitted to its epochs, or a flat one", extra=about)
+    if len(odd) > _MOST_LOGGED:
+        more = f"the same holds for {len(odd) - _MOST_LOGGED:,} stars more"
+        log.info(more, extra={"partition": piece.pixel.path})
+    return rows
 
 
 def light_curves(pieces: Iterable[SurveyPartition]) -> Iterator[LightCurveBatch]:

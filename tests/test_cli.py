@@ -94,6 +94,45 @@ def test_an_experiment_and_a_search_need_a_folder(capsys, tmp_path):
         assert f"The job names no {section}.path" in sentence
 
 
+@pytest.fixture
+def no_cluster(monkeypatch):
+    """Fail a test in which a cluster starts."""
+    for name in ("cli._connect", "driver.drive"):
+        monkeypatch.setattr(f"rrl_batch.{name}", lambda *_: pytest.fail("a cluster starts"))
+
+
+@pytest.mark.usefixtures("no_cluster")
+@pytest.mark.parametrize("command", ["run", "train"])
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ("survey.path=nowhere", "There is no survey at nowhere"),
+        ("labels.path=nowhere.csv", "nowhere.csv"),
+        ("labels.scale=tru", "has no labels on the scale 'tru'; did you mean 'true'?"),
+        ("labels.fold=part", "'part'"),
+        ("training.of.gp.epochs=3", "training.epochs does not change a 'gp'"),
+        ("model.beside=grv", "no architecture 'grv'; did you mean 'gru'?"),
+    ],
+)
+def test_what_is_wrong_with_a_job_is_said_before_a_cluster_starts(
+    capsys, run, tmp_path, monkeypatch, command, changed, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    settings = [f"survey.path={run.survey}", f"labels.path={run.labels}", "labels.scale=true"]
+    settings += [f"{section}.path=o" for section in ("model", "catalogue", "evaluation")]
+    words = [f"--set={setting}" for setting in (*settings, changed)]
+    assert sentence in fails(capsys, command, job_file(tmp_path), *words)
+
+
+@pytest.mark.usefixtures("no_cluster")
+def test_simulated_labels_need_a_scale_before_anything_is_simulated(capsys, tmp_path):
+    job = job_file(tmp_path, "[simulate]\nstars = 10\n")
+    sections = ("survey", "labels", "model", "catalogue", "evaluation")
+    settings = [f"--set={section}.path={tmp_path / section}" for section in sections]
+    sentence = "two scales; set labels.scale to 'true' or 'photometric'."
+    assert sentence in fails(capsys, "run", job, *settings)
+
+
 def test_an_unexpected_failure_is_a_sentence_too(capsys, monkeypatch, tmp_path):
     def fail(_):
         raise ZeroDivisionError("by zero")
@@ -105,11 +144,11 @@ def test_an_unexpected_failure_is_a_sentence_too(capsys, monkeypatch, tmp_path):
         main(["--traceback", "verify", str(tmp_path)])
 
 
+@pytest.mark.usefixtures("no_cluster")
 @pytest.mark.parametrize("file", ["out_of_fold.parquet", "gru_0_1.weights.h5"])
 def test_a_model_without_one_of_its_files_is_refused_before_a_cluster_starts(
-    capsys, run, tmp_path, monkeypatch, file
+    capsys, run, tmp_path, file
 ):
-    monkeypatch.setattr("rrl_batch.cli._connect", lambda _: pytest.fail("a cluster starts"))
     model = shutil.copytree(run.model, tmp_path / "model")
     (model / file).unlink()
     words = ["--model", model, "--survey", run.survey, "--out", tmp_path / "catalogue"]
@@ -169,6 +208,7 @@ def test_the_whole_line_on_real_stars(client, shared_data, tmp_path):
     settings += ["labels.scale=dekany2022", "model.path=model"]
     # fewer, shorter fits than the job file's: this test is about the line, not its figures
     settings += ["training.folds=2", "training.epochs=2", "preprocess.points=16"]
+    settings.append("training.of.gru.epochs=2")
     settings.append("cluster.workers=1")
     job = Path(__file__).parents[1] / "jobs/real.toml"
     printed = rrl_batch("train", job, *(f"--set={s}" for s in settings))

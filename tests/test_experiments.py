@@ -184,8 +184,13 @@ def test_what_was_chosen_for_a_fold_predicts_it_plain_and_stretched(experiment, 
         own = [(star, repeat) for star in division.index[division == scored] for repeat in (0, 1)]
         np.testing.assert_allclose(predicted.loc[own, CHOSEN], predicted.loc[own, best])
         labels_within = feh[inner[best].index]
-        factor = labels_within.std() / inner[best].std()
-        stretched = labels_within.mean() + factor * (predicted.loc[own, best] - inner[best].mean())
+        from_mean = labels_within - labels_within.mean(), inner[best] - inner[best].mean()
+        below, above = (
+            np.sqrt(np.square(side[0]).mean() / np.square(side[1]).mean())
+            for side in zip(*((d.clip(upper=0), d.clip(lower=0)) for d in from_mean), strict=True)
+        )
+        deviation = predicted.loc[own, best] - inner[best].mean()
+        stretched = labels_within.mean() + deviation * np.where(deviation < 0, below, above)
         np.testing.assert_allclose(predicted.loc[own, STRETCHED], stretched)
 
 

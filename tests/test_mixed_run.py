@@ -29,7 +29,7 @@ PASSES = {"gru": 2, "mlp": 3}
 def job(run):
     training = run.job.training.model_dump() | {
         "repeats": 2, "epochs": 2, "schedule": "onecycle", "stop_fraction": 0.0, "patience": 1,
-        "of": {"mlp": {"epochs": PASSES["mlp"]}},
+        "of": {"mlp": {"epochs": PASSES["mlp"]}}, "weight_noise": 50.0,
     }  # fmt: skip
     model = {"architecture": list(KINDS), "beside": list(BESIDE), "static": "period"}
     return make_job({"preprocess": {"points": 8}, "model": model, "training": training}, "test")
@@ -87,6 +87,8 @@ def test_the_card_names_the_members_and_how_they_were_made(mixed, job):
         assert {m.epochs for m in card.members if m.architecture == kind} == {passes}
     assert card.training["schedule"] == job.training.schedule == "onecycle"
     assert card.training["of"] == {"mlp": {"epochs": PASSES["mlp"]}}
+    assert card.combined == card.members[:8]
+    assert card.summary.startswith("8 x ridge + gru on ")
     assert verify(mixed / "catalogue").faults == []
 
 

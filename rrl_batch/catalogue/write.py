@@ -91,7 +91,7 @@ def provenance(
         "model": {
             "path": str(model),
             "architecture": " + ".join(card.architecture),
-            "members": len(card.members),
+            "members": len(card.combined),
             "preprocess": card.preprocess.model_dump(),
             "out_of_fold": card.metrics["network"],
         },

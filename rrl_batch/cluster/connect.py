@@ -112,7 +112,7 @@ def security_of(cluster: ClusterSection) -> "Security":
 
     if cluster.kind in ("local", "cuda"):
         return Security(require_encryption=False)
-    return make_security(cluster.tls)
+    return make_security(cluster.tls, serves=cluster.kind != "address")
 
 
 def wait_for_workers(client: "Client", cluster: ClusterSection) -> None:

@@ -17,11 +17,9 @@ from rrl_batch.cluster.events import (
     TaskFailed,
 )
 from rrl_batch.cluster.jobs import JobFolder
+from rrl_batch.cluster.monitor import LOGGED_ABOUT
 
 LOG_FILE = "log.jsonl"
-
-_ABOUT = ("stage", "partition", "star")
-"""Attributes that a record may have (``extra`` of a logging call)."""
 
 
 @contextmanager
@@ -86,7 +84,7 @@ class _Lines(logging.Formatter):
         """Return the line."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"time": time, "level": record.levelname, "job": self._job}
-        line |= {name: getattr(record, name) for name in _ABOUT if hasattr(record, name)}
+        line |= {name: getattr(record, name) for name in LOGGED_ABOUT if hasattr(record, name)}
         return json.dumps(line | {"message": record.getMessage()}, ensure_ascii=False)
 
 
@@ -105,7 +103,7 @@ def read_log(folder: JobFolder) -> Iterator[str]:
 
 def _readable(line: dict[str, Any]) -> str:
     when = datetime.fromisoformat(line["time"]).astimezone()
-    about = " ".join(str(line[name]) for name in _ABOUT if name in line)
+    about = " ".join(str(line[name]) for name in LOGGED_ABOUT if name in line)
     return (
         f"{when:%Y-%m-%d %H:%M:%S} {line['level']:<7} {about}{': ' * bool(about)}{line['message']}"
     )

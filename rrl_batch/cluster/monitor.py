@@ -5,14 +5,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
 from rrl_batch.cluster.recorder import NamedPass, Outcome, StageRecorder
 from rrl_batch.cluster.wanted import end_unwanted_task
-from rrl_batch.errors import RunError
+from rrl_batch.errors import RunError, SchedulerLostError
 from rrl_batch.storage.sky import Pixel
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ MORE_MEMORY = (
 )
 
 log = logging.getLogger(__name__)
+
+LOGGED_ABOUT = ("stage", "partition", "star")
+"""What a log record may be about (``extra`` of a logging call)."""
 
 _TOPIC = "rrl-batch-progress"
 _LINE = (
@@ -68,12 +71,31 @@ def timed() -> Iterator[None]:
         If nobody wants the result of the task any more.
     """
     end_unwanted_task()
+    _tell_what_is_logged()
     _say({"done": 0.0})
     start = time.monotonic()
     try:
         yield
     finally:
         _say({"seconds": time.monotonic() - start})
+
+
+class _ToDriver(logging.Handler):
+    """Sends what a task logs to who drives it: nobody reads what a worker prints."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a record, if it is a task that logs."""
+        about = {name: getattr(record, name) for name in LOGGED_ABOUT if hasattr(record, name)}
+        level = {"levelno": record.levelno, "levelname": record.levelname}
+        with suppress(ValueError, AttributeError):
+            _say({"log": {"name": record.name, "msg": record.getMessage(), **level, **about}})
+
+
+def _tell_what_is_logged() -> None:
+    logger = logging.getLogger("rrl_batch")
+    if not any(isinstance(handler, _ToDriver) for handler in logger.handlers):
+        logger.addHandler(_ToDriver())
+        logger.setLevel(logging.INFO)
 
 
 def _say(message: dict[str, Any]) -> None:
@@ -132,6 +154,7 @@ def gather(
     """
     running: dict[str, float] = {}
     keys = [_mark(future.key) for future in futures]
+    known = set(keys)
     number = {future: i for i, future in enumerate(futures)}
     recorder = StageRecorder(client, stage, unit, keys, planned, pixels)
 
@@ -159,6 +182,12 @@ def gather(
             # what a task has said of itself is here before its result
             while messages:
                 _, message = messages.popleft()
+                if message["task"] not in known:
+                    continue  # of another job
+                if "log" in message:
+                    record = logging.makeLogRecord(message["log"] | {"stage": stage})
+                    logging.getLogger(record.name).handle(record)
+                    continue
                 if "done" in message:
                     running[message["task"]] = message["done"]
                 recorder.report(message)
@@ -220,7 +249,7 @@ def _results(client: "Client", done: "list[Future]", stage: str) -> list[Any]:
     try:
         return client.gather(done)
     except FutureCancelledError:
-        raise RunError(
+        raise SchedulerLostError(
             f"{stage}: the scheduler has let go of its tasks: it has gone or was restarted; give "
             f"the same command again when it is there, what is finished stays."
         ) from None

@@ -1,6 +1,5 @@
 """How jobs look in a terminal: a line each, or all about one."""
 
-import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from rrl_batch.cluster.jobs import JobView
 from rrl_batch.cluster.state import RunState, StageState
+from rrl_batch.contracts.histogram import HIGHEST, LOWEST
 
 STYLES = {
     "waiting": "yellow", "running": "cyan", "stopping": "yellow", "lost": "bold red",
@@ -23,23 +23,26 @@ _BARS = " ▁▂▃▄▅▆▇█"
 _SMALL = ("compile", "check")
 """Stages that are shown only while they run."""
 _LEAST_BAR, _MOST_BAR = 6, 30
+_MOST_PASSES = 40
 _LAST = 4
 
 
-def jobs_table(views: Sequence[JobView]) -> RenderableType:
+def jobs_table(views: Sequence[JobView], now: float) -> RenderableType:
     """Lay out some jobs, a line each, and below what is to know about some of them.
 
     Parameters
     ----------
     views : sequence of JobView
         How they are.
+    now : float
+        Unix time, in s.
     """
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("job", "state", "stage"):
         table.add_column(name, no_wrap=True)
     for name in ("partitions", "rate", "left", "warnings"):
         table.add_column(name, justify="right", no_wrap=True)
-    now, notes = time.time(), []
+    notes = []
     for view in views:
         run = view.run
         stage = None if view.is_over else run.current
@@ -73,15 +76,17 @@ def note(view: JobView, now: float) -> str:
     return ""
 
 
-def job_screen(view: JobView) -> RenderableType:
+def job_screen(view: JobView, now: float) -> RenderableType:
     """Lay out all about a job.
 
     Parameters
     ----------
     view : JobView
         How it is.
+    now : float
+        Unix time, in s.
     """
-    now, run = time.time(), view.run
+    run = view.run
     parts: list[RenderableType] = [_head(view, now)]
     stages = [s for s in run.order if s.name not in _SMALL or not (s.ended or view.is_over)]
     if stages:
@@ -124,7 +129,7 @@ def _stages(stages: Sequence[StageState], now: float, goes_on: bool) -> Table:
             Text(stage.name, style),
             _Bar(stage.fraction),
             f"{stage.so_far:,.0f} of {stage.total:,.0f} {stage.unit}",
-            _rate(stage, now).replace(f" {stage.unit}", ""),
+            _rate(stage, now).replace(f" {stage.unit}", "") if stage.ended or goes_on else "",
             clock((stage.ended or now) - stage.began),
             "" if stage.ended or not goes_on else f"{_clock_left(stage, now)} left",
         )
@@ -151,13 +156,17 @@ def _sky(run: RunState) -> Table:
         return table
     table.add_row("partitions", f"{_partitions(run)} in '{stage.name}'")
     if stage.feh_histogram:
-        table.add_row("[Fe/H]", Text.assemble((bars(stage.feh_histogram), "cyan"), "  so far"))
+        table.add_row("[Fe/H]", _histogram(stage.feh_histogram, "cyan", "so far"))
         if any(run.training_histogram):
-            learnt = Text.assemble((bars(run.training_histogram), "dim"), "  learnt from")
-            table.add_row("", learnt)
+            table.add_row("", _histogram(run.training_histogram, "dim", "learnt from"))
     counts = ", ".join(f"{name} {n:,}" for name, n in sorted(stage.counts.items()))
     table.add_row("stars", f"{stage.rows:,}" + (f": {counts}" if counts else ""))
     return table
+
+
+def _histogram(counts: Sequence[int], style: str, what: str) -> Text:
+    ends = f"{LOWEST:.1f}".replace("-", "−"), f"{HIGHEST:.1f}"
+    return Text.assemble((ends[0], "dim"), (bars(counts), style), (ends[1], "dim"), f"  {what}")
 
 
 def _losses(run: RunState) -> Table:
@@ -168,7 +177,8 @@ def _losses(run: RunState) -> Table:
         values = [p.stopping_loss if p.stopping_loss is not None else p.loss for p in passes]
         known = [value for value in values if value is not None]
         if known:
-            curve = Text(bars(known[-40:], low=min(known)), "cyan")
+            some = known[:: -(-len(known) // _MOST_PASSES)]
+            curve = Text(bars(some, low=min(some)), "cyan")
             table.add_row(member, curve, f"pass {last.epoch}", f"loss {known[-1]:.4g}")
     return table
 

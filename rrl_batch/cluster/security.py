@@ -11,6 +11,8 @@ import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from distributed import Security
 
 from rrl_batch.errors import UserError
@@ -42,7 +44,7 @@ class NamedSecurity(Security):
         return arguments
 
 
-def make_security(folder: Path | None = None) -> Security:
+def make_security(folder: Path | None = None, *, serves: bool = False) -> Security:
     """Return the certificates with which this process, or a cluster that it starts, connects.
 
     Parameters
@@ -50,6 +52,8 @@ def make_security(folder: Path | None = None) -> Security:
     folder : pathlib.Path, optional
         Holds ca.crt, tls.crt and tls.key. If not given, that of the environment variable
         RRL_BATCH_TLS; without that, what Dask's configuration has (``distributed.comm.tls``).
+    serves : bool
+        Whether a scheduler and workers are started with it.
 
     Returns
     -------
@@ -60,7 +64,8 @@ def make_security(folder: Path | None = None) -> Security:
     Raises
     ------
     UserError
-        If a file is missing or not what it should be, or everybody can read the key.
+        If a file is missing or not what it should be, everybody can read the key, or a scheduler
+        could not use the certificate.
     """
     if folder is None and (named := os.environ.get(TLS_VARIABLE)):
         folder = Path(named)
@@ -72,6 +77,8 @@ def make_security(folder: Path | None = None) -> Security:
     tls = security.get_tls_config_for_role("client")
     if tls["ca_file"] and tls["cert"]:
         _check_files(tls["ca_file"], tls["cert"], tls["key"] or tls["cert"])
+    if serves and folder is not None:
+        _check_use(folder / CERTIFICATE)
     return security
 
 
@@ -103,3 +110,17 @@ def _check_files(ca: str, certificate: str, key: str) -> None:
         raise UserError(
             f"The certificate {certificate} and the key {key} {wrong}; make them again ({README})."
         ) from None
+
+
+def _check_use(certificate: Path) -> None:
+    """Check that a certificate is not for clients only."""
+    uses = x509.load_pem_x509_certificate(certificate.read_bytes()).extensions
+    try:
+        allowed = uses.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return
+    if ExtendedKeyUsageOID.SERVER_AUTH not in allowed:
+        raise UserError(
+            f"The certificate {certificate} is for clients only; name the folder of one for "
+            f"schedulers, as 'certificates.py scheduler' makes it ({README})."
+        )

@@ -53,7 +53,8 @@ def submit(client: "Client", folder: JobFolder, command: str) -> None:
     UserError
         If a worker does not see the folder.
     """
-    for address, sees in client.run(_sees, folder.path / JOB_FILE).items():
+    found = client.run(_sees, folder.path / JOB_FILE, on_error="ignore")  # of those that stay
+    for address, sees in found.items():
         if not sees:
             raise UserError(
                 f"The worker {address} does not see {folder.path}; name a folder on a file system "

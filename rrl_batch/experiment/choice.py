@@ -5,8 +5,9 @@ fitted without each pair of folds: for the scored fold A, the stars of every oth
 predictions of a member that has seen neither A nor B, and the candidate with the least error on
 those is the one that predicts A (nested cross-validation; a pair serves both its folds).
 
-The same predictions say by how much the chosen one has to be stretched for its values to vary as
-the labels do: the least squared error is had at the price of values that lie too near the mean.
+The same predictions say by how much the chosen one has to be stretched, on either side of the mean,
+for its values to vary as the labels do: the least squared error is had at the price of values that
+lie too near the mean.
 
 References
 ----------
@@ -26,29 +27,42 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Stretch:
-    """A linear map of predictions that gives them mean and spread of the labels.
+    """A map of predictions that gives them the spread of the labels, on either side of the mean.
+
+    [Fe/H] has no symmetric distribution, and predictions are drawn towards its mean by more where
+    stars are rare: one factor for both sides would be too small for one and too large for the
+    other.
 
     Parameters
     ----------
-    factor : float
-        Ratio of the standard deviations.
+    below, above : float
+        Ratio of the root mean squares of the deviations below the mean, and of those above.
     predicted, label : float
         Means, in dex.
     """
 
-    factor: float
+    below: float
+    above: float
     predicted: float
     label: float
 
     @classmethod
     def of(cls, predicted: Floats, label: Floats) -> "Stretch":
         """Return the map for some predictions and their labels, (n_stars,), in dex."""
-        factor = float(label.std() / predicted.std())
-        return cls(factor, float(predicted.mean()), float(label.mean()))
+        below, above = _spreads(label) / _spreads(predicted)
+        return cls(float(below), float(above), float(predicted.mean()), float(label.mean()))
 
     def __call__(self, predicted: pd.Series) -> pd.Series:
         """Return stretched predictions, in dex."""
-        return self.label + self.factor * (predicted - self.predicted)
+        deviation = predicted - self.predicted
+        return self.label + deviation * np.where(deviation < 0, self.below, self.above)
+
+
+def _spreads(values: Floats) -> Floats:
+    """Return the root mean squares of the deviations below the mean, and of those above."""
+    deviation = values - values.mean()
+    sides = np.minimum(deviation, 0), np.maximum(deviation, 0)
+    return np.sqrt(np.square(sides).mean(axis=1))
 
 
 @dataclass(frozen=True)

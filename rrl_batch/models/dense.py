@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     import keras
 
 UNITS = (64, 64)
-DROPOUT = 0.1
+DROPOUT = 0.05
 HEAD = "head"
 """Name of the layer that shape parameters enter, after whatever else it takes."""
 

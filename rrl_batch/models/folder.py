@@ -169,11 +169,16 @@ class ModelCard(_Strict):
         return tuple(dict.fromkeys((*self.architecture, *self.beside)))
 
     @property
+    def combined(self) -> list[Member]:
+        """The members whose mean is the model's metallicity."""
+        return [member for member in self.members if member.architecture in self.architecture]
+
+    @property
     def summary(self) -> str:
         """What the model is, and how good out of fold, in one line."""
         network, baseline = self.metrics["network"], self.metrics["baseline"]
         return (
-            f"{len(self.members)} x {' + '.join(self.architecture)} on {network['n']:,} stars; "
+            f"{len(self.combined)} x {' + '.join(self.architecture)} on {network['n']:,} stars; "
             f"out of fold RMSE {network['rmse']:.3f} dex, R2 {network['r2']:.3f} "
             f"(baseline {baseline['rmse']:.3f}, {baseline['r2']:.3f})"
         )

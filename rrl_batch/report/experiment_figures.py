@@ -52,7 +52,8 @@ def score_chart(scores: pd.DataFrame, marked: Mapping[str, str], synthetic: bool
     synthetic : bool
         Whether the stars are simulated.
     """
-    ensemble = scores[scores["of"] == "ensemble"].dropna(subset="rmse").sort_values("rmse")
+    ensemble = scores[scores["of"] == "ensemble"].dropna(subset="rmse")
+    ensemble = ensemble.sort_values("rmse", kind="stable")
     single = scores[scores["of"] == "single"].set_index("case")["rmse"].reindex(ensemble["case"])
     figure = new_figure((8, 1.6 + 0.3 * len(ensemble)), synthetic)
     axes = figure.subplots()
@@ -190,6 +191,8 @@ def loss_chart(history: pd.DataFrame, members: pd.DataFrame, synthetic: bool) ->
     synthetic : bool
         Whether the stars are simulated.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure((8, 5), synthetic)
     axes = figure.subplots()
     for column, color, style, label in (
@@ -206,6 +209,7 @@ def loss_chart(history: pd.DataFrame, members: pd.DataFrame, synthetic: bool) ->
         axes.axvline(kept.median(), color=DARK, linewidth=1, linestyle=":",
                      label="weights kept, median")  # fmt: skip
     axes.set(yscale="log", xlabel="Pass over the training stars", ylabel="Loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure)
     return figure
 
@@ -231,7 +235,7 @@ def prediction_chart(sets: Mapping[str, tuple[Floats, Floats]], synthetic: bool)
         left.hist(label, bins=edges, color=GREY, label="labels")
         left.hist(np.clip(value, *limits), bins=edges, histtype="step", color=BLUE, linewidth=1.8,
                    label="predicted")  # fmt: skip
-        left.set(xlim=limits, xlabel="[Fe/H] (dex)", ylabel="Stars per 0.1 dex")
+        left.set(xlim=limits, xlabel="[Fe/H] (dex)", ylabel="Stars per 0.1 dex", box_aspect=1)
         left.set_title(title, parse_math=False)
         left.legend(loc="upper right", frameon=False)
         merit = scores_of(label, value, np.ones_like(label))

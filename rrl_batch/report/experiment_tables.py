@@ -173,7 +173,7 @@ def _verdicts(
         beaten = rows.loc[~(rows["high"] < 0), "case"]
         if len(beaten):
             opponent = _KINDS[kind].format(marked[kind])
-            yield f"These networks do not beat {opponent}: {', '.join(beaten)}."
+            yield f"These networks do not beat {opponent}: {'; '.join(beaten)}."
 
 
 def _order(found: dict[str, pd.DataFrame]) -> list[str]:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.lightcurve.shape import SHAPE_COLUMNS
 from rrl_batch.models.registry import ARCHITECTURES, n_static_of
 from rrl_batch.storage.commit import replacing, write_json
 from rrl_batch.training.folds import split_stopping_set, thin_out
@@ -20,6 +21,7 @@ from rrl_batch.training.metrics import scores
 from rrl_batch.training.problem import (
     Fit,
     FitSettings,
+    Floats,
     History,
     MemberId,
     Pass,
@@ -28,7 +30,7 @@ from rrl_batch.training.problem import (
     Scaling,
 )
 from rrl_batch.training.shards import TrainingSet, read_shards
-from rrl_batch.training.weights import density_weights
+from rrl_batch.training.weights import density_weights, noise_weights
 
 FOLDS_FILE = "folds.parquet"
 
@@ -222,8 +224,7 @@ def _problem(member: MemberId, stars: TrainingSet, settings: FitSettings) -> Pro
     table = stars.table
     feh = table["feh"].to_numpy(np.float64)
     error = table["feh_error"].to_numpy(np.float64, na_value=np.nan)
-    if not settings.weight_errors:
-        error = np.full_like(error, np.nan)
+    log_noise = stars.inputs.shape[:, SHAPE_COLUMNS.index("log_noise")].astype(np.float64)
     seed = member.seed(settings.seed)
     seen = _seen(table, member)
     seen = seen[thin_out(feh[seen], settings.fraction, seed)]
@@ -241,10 +242,18 @@ def _problem(member: MemberId, stars: TrainingSet, settings: FitSettings) -> Pro
     target, weights = np.full((2, len(feh)), np.nan, np.float32)
     for rows in (training, stopping):
         target[rows] = (feh[rows] - scaling.feh_mean) / scaling.feh_scale
-        weights[rows] = density_weights(
-            feh[rows], error[rows], settings.weights, settings.weight_strength
-        )
+        weights[rows] = _weights(feh[rows], error[rows], log_noise[rows], settings)
     return Problem(member, seed, training, stopping, target, weights, scaling)
+
+
+def _weights(feh: Floats, error: Floats, log_noise: Floats, settings: FitSettings) -> Floats:
+    """Return the weights of stars among themselves, with a mean of 1."""
+    known = error if settings.weight_errors else np.full_like(error, np.nan)
+    weights = density_weights(feh, known, settings.weights, settings.weight_strength)
+    if len(weights) == 0:
+        return weights
+    weights = weights * noise_weights(np.exp(log_noise), settings.weight_noise)
+    return weights / weights.mean()
 
 
 def _positive(scale: Any) -> Any:

@@ -53,6 +53,7 @@ class FitSettings:
     weights: Literal["density", "denseweight"] = "density"
     weight_strength: float = 1.0
     weight_errors: bool = True
+    weight_noise: float = 0.0
     fraction: float = 1.0
     stop_fraction: float = 0.15
     epochs: int = 400

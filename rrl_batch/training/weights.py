@@ -1,4 +1,4 @@
-"""Sample weights against the unbalanced distribution of [Fe/H].
+"""Sample weights: against the unbalanced distribution of [Fe/H], and for what a star is worth.
 
 References
 ----------
@@ -62,6 +62,29 @@ def density_weights(
         weights = weights / error**2
     normalised: NDArray[np.float64] = weights / weights.mean()
     return normalised
+
+
+def noise_weights(noise: ArrayLike, strength: float) -> NDArray[np.float64]:
+    """Return weights that fall with the noise of the light curves.
+
+    A label is missed by a scatter that all stars have and, in squares, by one that grows with the
+    noise of the curve; the weights are inverse to the variance that they add up to.
+
+    Parameters
+    ----------
+    noise : (n_stars,) array_like, in mag
+        Scatter of the epochs about the curves.
+    strength : float, in 1/mag
+        By how much the second scatter grows, in units of the first; 0 weighs all stars alike.
+
+    Returns
+    -------
+    (n_stars,) float64
+        Weights, at most 1.
+    """
+    grown = strength * np.asarray(noise, np.float64)
+    weights: NDArray[np.float64] = 1 / (1 + grown**2)
+    return weights
 
 
 def _density(feh: NDArray[np.float64]) -> NDArray[np.float64]:

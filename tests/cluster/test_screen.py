@@ -20,7 +20,6 @@ from rrl_batch.cluster.events import (
     Warned,
 )
 from rrl_batch.cluster.jobs import DRIVER_FILE, EVENTS_FILE, JobFolder
-from rrl_batch.cluster.logs import logged, read_log
 from rrl_batch.cluster.screen import bars, clock, duration, job_screen, jobs_table
 from rrl_batch.job import Job
 from rrl_batch.storage.sky import Pixel
@@ -72,7 +71,7 @@ def shown(what, width=80):
 
 def test_all_jobs_have_a_line_each(folder, tmp_path):
     other = JobFolder.create(tmp_path, "sky", Job(), "")
-    head, first, second, note = shown(jobs_table([folder.look(), other.look()])).splitlines()
+    head, first, second, note = shown(jobs_table([folder.look(), other.look()], NOW)).splitlines()
     assert head.split() == ["job", "state", "stage", "partitions", "rate", "left", "warnings"]
     assert first.split()[:7] == ["sky-1", "running", "predict", "20%", "1/3", "20", "stars/s"]
     assert first.split()[-1] == "1"
@@ -81,7 +80,7 @@ def test_all_jobs_have_a_line_each(folder, tmp_path):
 
 
 def test_a_job_is_shown_with_all_that_is_known_of_it(folder):
-    text = shown(job_screen(folder.look()))
+    text = shown(job_screen(folder.look(), NOW))
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
     for part in (
@@ -100,8 +99,8 @@ def test_a_job_that_has_failed_says_why(folder):
         JobEnded(time=NOW - 20, job=folder.id, state="failed", message="The disk is full."),
     )
     view = folder.look()
-    assert "sky-1: The disk is full." in shown(jobs_table([view]))
-    text = shown(job_screen(view))
+    assert "sky-1: The disk is full." in shown(jobs_table([view], NOW))
+    text = shown(job_screen(view, NOW))
     assert "predict: The disk is full; free some." in text
     assert "4 min 50 s" in text  # no longer counting
     assert " left" not in text
@@ -110,9 +109,9 @@ def test_a_job_that_has_failed_says_why(folder):
 
 def test_a_silent_driver_is_said_to_be_one(folder):
     os.utime(folder.path / DRIVER_FILE, (NOW - 600,) * 2)
-    text = shown(jobs_table([folder.look()]), width=300)
+    text = shown(jobs_table([folder.look()], NOW), width=300)
     assert "sky-1  lost" in text
-    assert "has not been heard of for 10 min 0" in text
+    assert "has not been heard of for 10 min 00 s" in text
     assert "submit the job again, which goes on" in text
 
 
@@ -124,14 +123,3 @@ def test_values_are_bars_and_times_have_units():
         "0 s", "1 min 00 s", "1 min 01 s", "1 h 01 min", "2 d 7 h",
     ]  # fmt: skip
     assert [clock(s) for s in (0.4, 59.6, 3_661)] == ["0:00", "1:00", "1:01:01"]
-
-
-def test_the_log_has_stage_and_partition_and_reads_well(folder):
-    with logged(folder) as log_event:
-        for event in events(folder.id):
-            log_event(event)
-    lines = list(read_log(folder))
-    assert all("INFO" in line for line in lines)
-    assert any(line.endswith("predict: begins: 10,000 stars in 2 tasks") for line in lines)
-    piece = "predict dataset/Norder=0/Dir=0/Npix=3.parquet: 2,000 stars, SPARSE 40, predicted 1,900"
-    assert any(line.endswith(piece) for line in lines)

@@ -199,6 +199,12 @@ def test_files_that_cannot_serve_are_named(certificates, tmp_path, change, sente
     assert sentence in str(error.value)
 
 
+def test_a_clients_certificate_starts_no_cluster(certificates):
+    make_security(certificates / "scheduler", serves=True)
+    with pytest.raises(UserError, match=r"client/tls\.crt is for clients only; name the folder"):
+        make_security(certificates / "client", serves=True)
+
+
 def test_a_key_with_a_password_is_refused_and_not_asked_for(certificates, tmp_path):
     from cryptography.hazmat.primitives import serialization as pem
 

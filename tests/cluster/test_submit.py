@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from rrl_batch.catalogue.verify import verify
 from rrl_batch.cli import main
@@ -85,13 +86,12 @@ def nothing_is_left(client):
 def test_a_job_outlives_its_client_and_the_worker_that_drives_it(client, run, here, capsys):
     """The client is killed when it has printed the id, the worker when the driver has begun."""
     shutil.copytree(run.model, here / "model")
-    points = run.job.preprocess.points
-    (here / "sky.toml").write_text(
-        f'[survey]\npath = "{run.survey}"\n[labels]\npath = "{run.labels}"\nscale = "true"\n'
-        f'[preprocess]\npoints = {points}\n[model]\npath = "model"\n'
-        "[training]\nmin_epochs = 12\nmax_phi31_error = 1.0\nfolds = 2\nepochs = 3\n"
-        '[catalogue]\npath = "catalogue"\n[evaluation]\npath = "evaluation"\n'
-    )
+    job = run.job.model_dump(mode="json", exclude_none=True, exclude={"cluster"})
+    job["survey"], job["labels"] = {"path": str(run.survey)}, {"path": str(run.labels)}
+    job["labels"]["scale"] = "true"
+    for section in ("model", "catalogue", "evaluation"):
+        job[section]["path"] = section
+    (here / "sky.toml").write_text(tomli_w.dumps(job))
     command = ["submit", "sky.toml", "--scheduler", client.scheduler.address]
     submitting = subprocess.Popen(
         [sys.executable, "-u", "-m", "rrl_batch", *command], stdout=subprocess.PIPE, text=True

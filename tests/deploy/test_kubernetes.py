@@ -174,7 +174,8 @@ def test_the_autoscaler_can_ask_a_scheduler_that_encrypts():
     assert yaml.safe_load(routes) == [*defaults, "distributed.http.scheduler.api"]
 
 
-def test_the_image_has_what_every_worker_is_started_with():
+def test_the_image_has_what_every_worker_is_started_with(monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
     dockerfile = (FOLDER / "Dockerfile").read_text()
     set_there = dict(re.findall(r"(\w+)=(\S+?)(?: \\)?$", dockerfile, re.MULTILINE))
     for name, value in worker_environment().items():

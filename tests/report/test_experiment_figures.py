@@ -48,7 +48,7 @@ def test_cases_are_in_the_order_of_their_rmse(found, marked) -> None:
     (axes,) = figure.axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     scores = found["scores"].query("of == 'ensemble'").set_index("case")["rmse"]
-    assert names == list(scores.sort_values().index)
+    assert names == list(scores.sort_values(kind="stable").index)
     assert set(names) == {*CASES, RIVAL}
     assert_allclose(np.concatenate(_points(figure))[:, 0], scores[names])
     assert {"linear (baseline)", "gru (reference)", f"{RIVAL} (rival)"} <= set(_legend(figure))

@@ -8,7 +8,7 @@ import pytest
 
 from rrl_batch.errors import RunError
 from rrl_batch.lightcurve.prepare import PreparedStars
-from rrl_batch.lightcurve.shape import N_SHAPE
+from rrl_batch.lightcurve.shape import N_SHAPE, SHAPE_COLUMNS
 from rrl_batch.models import recurrent
 from rrl_batch.training import fit
 from rrl_batch.training.finish import finish_model
@@ -161,6 +161,18 @@ def test_errors_of_labels_can_be_left_out_of_the_weights(stars, tmp_path):
     problem = fit._problem(FIRST, read_stars(plan), plan.settings)
     expected = density_weights(feh[problem.training], np.full(len(problem.training), np.nan))
     np.testing.assert_allclose(problem.weights[problem.training], expected, rtol=1e-6)
+
+
+def test_noisy_stars_can_weigh_less(stars, tmp_path):
+    prepared, feh = stars
+    noise = np.geomspace(0.005, 0.05, N_STARS)
+    prepared.shape[:, SHAPE_COLUMNS.index("log_noise")] = np.log(noise)
+    plan = planned(tmp_path, prepared, feh, weight_noise=50.0)
+    problem = fit._problem(FIRST, read_stars(plan), plan.settings)
+    for part in (problem.training, problem.stopping):
+        density = density_weights(feh[part], np.full(len(part), np.nan))
+        expected = density / (1 + (50 * noise[part]) ** 2)
+        np.testing.assert_allclose(problem.weights[part], expected / expected.mean(), rtol=1e-5)
 
 
 def test_all_stars_are_predicted_and_it_is_told_which_were_held_out(stars, tmp_path):

@@ -11,6 +11,7 @@ from rrl_batch.training.weights import (
     MIN_DENSE_WEIGHT,
     MIN_RELATIVE_DENSITY,
     density_weights,
+    noise_weights,
 )
 
 UNKNOWN = np.nan
@@ -103,3 +104,22 @@ def test_stars_of_one_metallicity_weigh_the_same() -> None:
 
 def test_no_stars_have_no_weights() -> None:
     assert density_weights([], []).shape == (0,)
+
+
+def test_weights_for_noise_are_those_of_least_squares() -> None:
+    """An oracle: a mean with these weights has the least variance that any mean can have."""
+    rng = np.random.default_rng(1)
+    noise = rng.uniform(0.002, 0.06, 200)
+    scatter = 0.1  # dex; and as much again from a noise of 1/50 mag
+    variance = scatter**2 + (scatter * 50 * noise) ** 2
+    weights = noise_weights(noise, 50)
+    best = weights @ (variance * weights) / weights.sum() ** 2
+    assert best == pytest.approx(1 / np.sum(1 / variance))
+    for _ in range(20):
+        other = weights * rng.uniform(0.5, 1.5, 200)
+        assert other @ (variance * other) / other.sum() ** 2 > best
+
+
+def test_a_star_whose_noise_doubles_the_variance_weighs_half() -> None:
+    np.testing.assert_allclose(noise_weights([0.0, 0.01, 0.03, np.inf], 100), [1, 0.5, 0.1, 0])
+    np.testing.assert_array_equal(noise_weights([0.0, 0.01, 0.03], 0), 1)
