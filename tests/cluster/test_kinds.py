@@ -1,9 +1,16 @@
 """Kinds of cluster that need services which are not here: what is said, and what is asked for."""
 
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
+from distributed import Scheduler, Worker
+from distributed.utils import LoopRunner
+from kubernetes_api import CONFIG, kubernetes
 
 from rrl_batch.cluster.connect import connect
 from rrl_batch.cluster.environment import worker_environment
@@ -12,6 +19,9 @@ from rrl_batch.cluster.kinds.slurm import _time_limits
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import make_job
 
+needs_kubernetes = pytest.mark.skipif(
+    find_spec("dask_kubernetes") is None, reason="the extra kubernetes is not installed"
+)
 MANIFEST = Path(__file__).parents[2] / "deploy/kubernetes/cluster.yaml"
 
 
@@ -48,19 +58,56 @@ def test_a_manifest_that_is_none_is_a_sentence(tmp_path, text, sentence):
     assert "\n" not in str(refusal.value)
 
 
-KUBECONFIG = """\
-apiVersion: v1
-kind: Config
-clusters: [{name: a, cluster: {server: "https://127.0.0.1:9"}}]
-users: [{name: b, user: {token: c}}]
-contexts: [{name: d, context: {cluster: a, user: b}}]
-current-context: d
+@pytest.fixture
+def scheduler():
+    """Ports of a scheduler with a worker, as the operator would have started it."""
+    runner, servers = LoopRunner(asynchronous=False), []
+
+    async def start():
+        where = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+        servers.append(await Scheduler(port=0, **where))
+        servers.append(await Worker(servers[0].address, nthreads=1, **where))
+        return servers[0].port, servers[0].http_server.port
+
+    async def close():
+        for server in reversed(servers):
+            await server.close()
+
+    runner.start()
+    try:
+        yield runner.run_sync(start)
+    finally:
+        runner.run_sync(close)
+        runner.stop()
+
+
+SCRIPT = """\
+import json, sys
+from rrl_batch.cluster.connect import connect
+from rrl_batch.job import make_job
+with connect(make_job({"cluster": json.loads(sys.argv[1])}, "test").cluster) as client:
+    print(client.submit(sum, [1, 2]).result())
 """
 
 
+@needs_kubernetes
+def test_pods_start_and_end_with_the_run(scheduler, tmp_path):
+    section = pods(min_workers=2).model_dump_json(exclude_defaults=True)
+    with kubernetes(*scheduler, tmp_path / "config") as server:
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, section], capture_output=True, text=True, timeout=300,
+            env=os.environ | {"KUBECONFIG": str(tmp_path / "config")}, check=False,
+        )  # fmt: skip
+        assert (done.stdout, done.stderr) == ("3\n", "")
+        assert server.ever["DaskCluster rrl-batch"]["spec"]["worker"]["replicas"] == 2
+        scaling = {"cluster": "rrl-batch", "minimum": 2, "maximum": 8}
+        assert server.ever["DaskAutoscaler rrl-batch"]["spec"] == scaling
+        assert not [path for path in server.resources if path.endswith("daskclusters/rrl-batch")]
+
+
+@needs_kubernetes
 def test_no_kubernetes_is_a_sentence(tmp_path, monkeypatch):
-    pytest.importorskip("dask_kubernetes", reason="the extra kubernetes is not installed")
-    (tmp_path / "config").write_text(KUBECONFIG)
+    (tmp_path / "config").write_text(CONFIG.format(port=9))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     with pytest.raises(RunError, match=r"has no Dask operator for this user \(.*; see that 'kubec"):
         next(connect(pods()).gen)

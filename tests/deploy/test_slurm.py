@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dask
@@ -40,19 +41,25 @@ def slurm():
         yield conf
 
 
+def jobs(slurm):
+    """Return the jobs that wait or run."""
+    return sandbox.ask_slurm(slurm, "squeue", "-h", "-t", "pending,running").splitlines()
+
+
 def files(catalogue):
     return [checksum(path) for path in sorted((catalogue / "dataset").rglob("Npix=*.parquet"))]
 
 
-def test_a_queue_gives_the_catalogue_of_this_machine_and_workers_that_end_are_replaced(
+def test_a_queue_gives_the_catalogue_of_this_machine_and_as_many_workers_as_it_needs(
     slurm, run, tmp_path, monkeypatch
 ):
+    """A worker that ends is replaced, and another is asked for when there is much to do."""
     monkeypatch.chdir(tmp_path)
     settings = {
         "jobqueue": dask.config.merge(dask.config.get("jobqueue"), SITE),
         "distributed.deploy.lost-worker-timeout": "0.1s",
     }
-    with dask.config.set(settings), connect(section(hours=1)) as client:
+    with dask.config.set(settings), connect(section(workers=2, min_workers=1, hours=1)) as client:
         assert client.scheduler.address.startswith("tls://127.0.0.1:")
         script = client.cluster.job_script()
         assert "#SBATCH -t 60\n" in script
@@ -62,9 +69,12 @@ def test_a_queue_gives_the_catalogue_of_this_machine_and_workers_that_end_are_re
         sandbox.until(
             lambda: set(client.scheduler_info(n_workers=-1)["workers"]) - first, "another worker"
         )
+        much = client.map(time.sleep, [0.1] * 500, pure=False)
+        sandbox.until(lambda: len(jobs(slurm)) == 2, "another job")
+        del much
         flow.predict(client, open_survey(run.survey), run.model, tmp_path / "catalogue")
     assert files(tmp_path / "catalogue") == files(run.catalogue)
-    assert sandbox.ask_slurm(slurm, "squeue", "-h", "-t", "pending,running") == ""
+    assert jobs(slurm) == []
 
 
 JOB = """\
@@ -143,7 +153,7 @@ def test_jobs_that_never_start_are_given_up_and_leave_the_queue(slurm, tmp_path,
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match=r"No worker has come within 0\.01 minutes; 'squeue --me'"):
         next(connect(section(queue="closed", start_timeout=0.01)).gen)
-    assert "(PartitionDown)" not in sandbox.ask_slurm(slurm, "squeue", "-h", "-o", "%R")
+    assert jobs(slurm) == []
 
 
 def test_a_machine_without_slurm_is_a_sentence(monkeypatch):
