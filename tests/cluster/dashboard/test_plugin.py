@@ -119,7 +119,7 @@ def test_a_browser_shows_the_page_and_follows_the_job(client, sky_job, tmp_path)
         return sum(s == "done" for s in json.loads(tab.evaluate(_STATES)).values())
 
     with browser(tmp_path / "profile") as tab:
-        address = client.dashboard_link.replace("/status", "/rrl")
+        address = client.dashboard_link.replace("/status", "/rrl?job=half-done")
         tab.call("Page.navigate", url=address)
         tab.wait_for("window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle")
         assert done() == 96
