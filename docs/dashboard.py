@@ -24,9 +24,6 @@ from browser import browser
 DOCS = Path(__file__).parent
 STAGE = "predict"
 SHOTS = (("0", 0.0, "State"), ("50", 0.5, "State"), ("100", 1.0, "Mean [Fe/H]"))
-COLOURS = 96
-"""Colours of a screenshot, which is smaller for them."""
-
 CHOOSE = """(() => {
   for (const model of Bokeh.documents[0]._all_models.values())
     if (model.type == "RadioButtonGroup") model.active = model.labels.indexOf(%s)
@@ -70,7 +67,7 @@ def main() -> None:
                 dashboard_address="127.0.0.1:0",
             ) as cluster,
             cluster.get_client() as client,
-            browser(Path(profile), height=1130) as tab,
+            browser(Path(profile), height=1190) as tab,
         ):  # fmt: skip
             client.register_plugin(JobsPlugin())
             client.log_event(TOPIC, [event.to_json() for event in events_by(events, part)])
@@ -82,7 +79,10 @@ def main() -> None:
             file = DOCS / f"dashboard_{name}.png"
             tab.screenshot(file)
         with Image.open(file) as shot:
-            shot.convert("RGB").quantize(COLOURS).save(file, optimize=True)
+            smaller = shot.convert("RGB").quantize(
+                256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE
+            )
+        smaller.save(file, optimize=True)
         print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
 
 

@@ -5,7 +5,7 @@ piece streams through a stage in batches of at most 5,000 stars, by functions th
 Dask, and ends in a file that is committed, so that a run that was stopped goes on where it was.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ from rrl_batch.sources.synthetic.labels import MEASURED, make_labels
 from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 from rrl_batch.sources.tables import read_stars
 from rrl_batch.sources.transits import StagedLightCurves, TransitCounts
+from rrl_batch.stages.prediction import engines_for
 from rrl_batch.stages.sky import STARS_PER_TASK, over_the_sky
 from rrl_batch.stages.training import (
     check_alignment,
@@ -181,7 +182,11 @@ def train(
 
 
 def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifest:
-    """Write the catalogue: a row for every star of a survey, by the ensemble of a model."""
+    """Write the catalogue: a row for every star of a survey, by the ensemble of a model.
+
+    All workers share the sky, if kernels evaluate the model. If Keras is needed and some workers
+    own a GPU, it is these alone, so that all values come from devices of one kind.
+    """
     ensemble = open_model(model)
     card = ensemble.card
     made_from = {"survey": survey.fingerprint, "model": ensemble.mark, "code_version": __version__}
@@ -191,14 +196,19 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     check_alignment(client, survey, model, ensemble.preparation)
     learnt_from = pq.read_table(model / OUT_OF_FOLD, columns=["feh"])["feh"]
     tell_training_set(client, feh_histogram(learnt_from))
-    compile_once(client, ensemble.predict, LightCurveBatch.empty())
+    engines, workers = engines_for(client, card)
+    # what another device has computed of an unfinished catalogue is computed again
+    ensemble = replace(ensemble, mark=fingerprint(ensemble.mark, engines))
+    empty, resources = LightCurveBatch.empty(), workers.resources
+    compile_once(client, ensemble.predict, empty, resources=resources)
     receipts = over_the_sky(
         client, tasks.write_catalogue_partition, survey.partitions,
         [piece.pixel for piece in survey.partitions],
         [piece.rows for piece in survey.partitions], STARS_PER_TASK, stage="predict",
-        model=ensemble, out=out.resolve(), description=catalogue.describe(survey, card),
+        resources=resources, model=ensemble, out=out.resolve(),
+        description=catalogue.describe(survey, card),
     )  # fmt: skip
-    provenance = catalogue.provenance(survey, model, card, made_from)
+    provenance = catalogue.provenance(survey, model, card, engines, made_from)
     return catalogue.finish_catalogue(
         out, [p.pixel for p in survey.partitions], receipts, provenance
     )

@@ -350,6 +350,12 @@ class ClusterSection(Section):
         description="processes; ssh: on each host; local: one a core if not given; cuda: one a "
         "GPU if not given",
     )
+    cpu_workers: int | None = Field(
+        None,
+        ge=0,
+        description="processes beside those on the GPUs; as many as there are cores left if not "
+        "given",
+    )
     min_workers: int | None = Field(
         None,
         ge=1,
@@ -422,7 +428,7 @@ CLUSTER_OPTIONS: dict[str, tuple[str, ...]] = {
         "dashboard_address",
     ),
     "kubernetes": ("manifest", "namespace", "workers", "min_workers"),
-    "cuda": (*_PROCESSES, "dashboard_address"),
+    "cuda": (*_PROCESSES, "cpu_workers", "dashboard_address"),
 }  # fmt: skip
 """Options of each kind of cluster; those that are not here are for all kinds."""
 

@@ -28,7 +28,7 @@ from rrl_batch.survey import write as survey
 from rrl_batch.survey.read import SurveyPartition
 from rrl_batch.training.fit import FittedMember, fit_members
 from rrl_batch.training.problem import MemberId, Plan
-from rrl_batch.training.shards import Selection, labelled_only, write_shard
+from rrl_batch.training.shards import Selection, labelled_only, size_in_memory, write_shard
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,10 @@ _MOST_LOGGED = 20
 
 TRAINING_MEMORY = 700_000_000
 """Bytes that TensorFlow or JAX take when they are loaded and train on some thousand stars."""
+
+TRAINING_COPIES = 4
+"""How often the training stars are in memory: all, those that a member learns from, and these
+again as tensors; the fourth is room for a shard and for what else a step needs."""
 
 Preprocess = dict[str, Any]
 """Settings of the light-curve preparation, by name."""
@@ -155,7 +159,9 @@ def predict_batch(stars: LightCurveBatch, model: Model) -> pd.DataFrame:
 def fit_share(share: tuple[Sequence[MemberId], Plan]) -> list[FittedMember]:
     """Fit some of the members of a plan, and report every pass."""
     members, plan = share
-    require_memory(TRAINING_MEMORY, "Training a network")
+    needed = TRAINING_MEMORY + TRAINING_COPIES * size_in_memory(plan.root, plan.receipts)
+    n_stars = sum(receipt.rows for receipt in plan.receipts)
+    require_memory(needed, f"Training on {n_stars:,} stars")
     return fit_members(members, plan, lambda epochs, some: report(epochs, passes_of(plan, some)))
 
 

@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import fcntl
+import os
 import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Worker
 
     from rrl_batch.job import Job
 
@@ -57,6 +58,23 @@ def client() -> "Iterator[Client]":
 
     with connect(ClusterSection(workers=2, dashboard_address="127.0.0.1:0")) as client:
         yield client
+
+
+@pytest.fixture
+def gpu_worker(client: "Client") -> Iterator[str]:
+    """Address of the one of the two workers that declares a GPU for the time of the test."""
+    owner = next(iter(client.scheduler_info(n_workers=-1)["workers"]))
+    client.run(_declare_gpus, 1, workers=[owner])
+    yield owner
+    client.run(_declare_gpus, 0, workers=[owner])
+
+
+async def _declare_gpus(number: int, dask_worker: "Worker") -> None:
+    from rrl_batch.models.device import WITHOUT_GPU
+
+    await dask_worker.set_resources(GPU=number)
+    for name in WITHOUT_GPU:  # its tasks so far were kept from GPUs
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,7 @@ def provenance(rows: int, **changed: Any) -> dict[str, Any]:
             "path": "model",
             "architecture": "gru",
             "members": 5,
+            "engines": {"gru": "fused kernel"},
             "preprocess": {"dataset": "preprocessed", "smoothing": "robust", "points": 265},
             "out_of_fold": {"n": 1000, "rmse": 0.2, "r2": 0.8},
         },

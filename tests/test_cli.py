@@ -97,7 +97,7 @@ def test_an_experiment_and_a_search_need_a_folder(capsys, tmp_path):
 @pytest.fixture
 def no_cluster(monkeypatch):
     """Fail a test in which a cluster starts."""
-    for name in ("cli._connect", "driver.drive"):
+    for name in ("cluster.connect.connect", "driver.drive"):
         monkeypatch.setattr(f"rrl_batch.{name}", lambda *_: pytest.fail("a cluster starts"))
 
 

@@ -80,9 +80,13 @@ def describe(survey: Survey, card: ModelCard) -> str:
 
 
 def provenance(
-    survey: Survey, model: Path, card: ModelCard, made_from: dict[str, Any]
+    survey: Survey,
+    model: Path,
+    card: ModelCard,
+    engines: dict[str, str],
+    made_from: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return where a catalogue comes from, for its manifest."""
+    """Return where a catalogue comes from, and what evaluated the model, for its manifest."""
     return {
         "description": describe(survey, card),
         "synthetic": survey.synthetic or card.synthetic,
@@ -92,6 +96,7 @@ def provenance(
             "path": str(model),
             "architecture": " + ".join(card.architecture),
             "members": len(card.combined),
+            "engines": engines,
             "preprocess": card.preprocess.model_dump(),
             "out_of_fold": card.metrics["network"],
         },

@@ -5,10 +5,9 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from rrl_batch.cluster.environment import keras_backend, settings
+from rrl_batch.cluster.environment import settings
 from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.kinds import started
 from rrl_batch.cluster.security import make_security
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from distributed import Client, Security
     from distributed.deploy import Cluster
 
-BACKENDS = ("tensorflow", "jax")
 _CONNECT_TIMEOUT = "10 s"
 _PATIENCE_SECONDS = 2.0
 
@@ -175,40 +173,3 @@ def _show_jobs(client: "Client") -> None:
         client.register_plugin(JobsPlugin())
     except ImportError as error:
         log.warning("The scheduler's dashboard has no page /rrl: %s there.", error)
-
-
-def training_backend(client: "Client") -> str:
-    """Return the name of Keras's backend on the workers.
-
-    Raises
-    ------
-    UserError
-        If it is none that we train with, is not installed, or is not the same everywhere and here.
-    """
-    ours = keras_backend()
-    if ours not in BACKENDS:
-        raise UserError(f"KERAS_BACKEND is '{ours}'; there are: {', '.join(BACKENDS)}.")
-    for address, (theirs, installed) in client.run(_backend).items():
-        if theirs != ours:
-            raise UserError(
-                f"Keras's backend is {ours} here and {theirs} on the worker {address}; set "
-                f"KERAS_BACKEND where the workers start, and here to the same."
-            )
-        if not installed:
-            raise UserError(f"{theirs} is not installed for the worker {address}; install it.")
-    return ours
-
-
-def _backend() -> tuple[str, bool]:
-    backend = keras_backend()
-    return backend, find_spec(backend) is not None
-
-
-def training_workers(client: "Client") -> tuple[int, dict[str, float]]:
-    """Return how many workers train, and what a training task asks for.
-
-    These are the workers that declare a GPU; if none does, all of them train.
-    """
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    gpus = sum(worker["resources"].get("GPU", 0) >= 1 for worker in workers)
-    return (gpus, {"GPU": 1}) if gpus else (len(workers), {})

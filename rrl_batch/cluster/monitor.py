@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -123,6 +123,7 @@ def gather(
     planned: Sequence[float],
     pixels: Sequence[Sequence[Pixel]] = (),
     outcome: Callable[[int, T], Outcome] | None = None,
+    resources: Mapping[str, float] | None = None,
 ) -> list[T]:
     """Wait for tasks and return their results in order, showing how far they are.
 
@@ -144,6 +145,8 @@ def gather(
         HEALPix pixels of each task, if it is a stage over the sky.
     outcome : callable, optional
         From a task's number and result to what it says; else it was as planned.
+    resources : mapping of str to float, optional
+        What the tasks ask for, of the workers that they wait for.
 
     Raises
     ------
@@ -172,7 +175,7 @@ def gather(
         mininterval=_SHOW_SECONDS if sys.stderr.isatty() else _LOG_SECONDS,
     )
     finished = 0.0
-    watch = _Watch(client, stage)
+    watch = _Watch(client, stage, resources)
     try:
         while waiting:
             time.sleep(_POLL_SECONDS)
@@ -218,8 +221,10 @@ def gather(
 class _Watch:
     """An eye on the workers: without one that runs, a stage waits in silence."""
 
-    def __init__(self, client: "Client", stage: str) -> None:
-        self._client, self._stage = client, stage
+    def __init__(
+        self, client: "Client", stage: str, resources: Mapping[str, float] | None = None
+    ) -> None:
+        self._client, self._stage, self._resources = client, stage, resources or {}
         self._next = self._ran = time.monotonic() + _LOOK_SECONDS
         self._told = False
 
@@ -229,9 +234,15 @@ class _Watch:
         if now < self._next:
             return
         self._next = now + _LOOK_SECONDS
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        workers = [
+            worker
+            for worker in self._client.scheduler_info(n_workers=-1)["workers"].values()
+            if all(worker["resources"].get(name, 0) >= n for name, n in self._resources.items())
+        ]
         if not workers and not self._told:
-            log.warning("%s: the cluster has no workers; waiting for some.", self._stage)
+            lacking = f"no workers that declare {', '.join(self._resources)}"
+            none = lacking if self._resources else "no workers"
+            log.warning("%s: the cluster has %s; waiting for some.", self._stage, none)
             self._told = True
         if not workers or any(worker["status"] == "running" for worker in workers):
             self._ran = now

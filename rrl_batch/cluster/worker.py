@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from rrl_batch.cluster.monitor import MORE_MEMORY, gather, timed
 from rrl_batch.errors import RunError
+from rrl_batch.models.device import WITHOUT_GPU
 
 if TYPE_CHECKING:
     from distributed import Client, Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+GPU = "GPU"
+"""The resource that a worker declares which owns a GPU."""
 
 _TURN = threading.Lock()
 _LIMITED = threading.local()  # numba and OpenMP count threads by the thread that calls them
@@ -49,6 +53,8 @@ def _turn() -> Iterator[None]:
         if worker is None:
             yield  # under another of Dask's schedulers a turn is all that there is to be had
         else:
+            if not worker.state.total_resources.get(GPU, 0):
+                os.environ.update(WITHOUT_GPU)
             _use_threads(worker.state.nthreads)
             with timed():
                 yield
@@ -83,7 +89,11 @@ def _use_threads(number: int) -> None:
 
 
 def compile_once(
-    client: "Client", function: Callable[..., Any], *arguments: Any, **named: Any
+    client: "Client",
+    function: Callable[..., Any],
+    *arguments: Any,
+    resources: dict[str, float] | None = None,
+    **named: Any,
 ) -> None:
     """Call a function on one worker of each host, so that the others find its kernels compiled.
 
@@ -97,18 +107,22 @@ def compile_once(
         What calls the kernels.
     *arguments, **named
         Its arguments: of the types of the run to come, but with nothing to work on.
+    resources : dict of str to float, optional
+        What the workers of the run to come declare, if not all of them take part.
     """
     from distributed import span
 
+    wanted = resources or {}
     hosts: dict[str, list[str]] = {}
     for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
-        hosts.setdefault(worker["host"], []).append(address)
+        if all(worker["resources"].get(name, 0) >= n for name, n in wanted.items()):
+            hosts.setdefault(worker["host"], []).append(address)
     # any worker of the host, and any other rather than none: one may die of it
     with span("compile"):
         compiling = [
             client.submit(
                 _call, function, *arguments, **named,
-                workers=addresses, allow_other_workers=True, pure=False,
+                workers=addresses, allow_other_workers=True, resources=wanted, pure=False,
             )
             for addresses in hosts.values()
         ]  # fmt: skip

@@ -8,8 +8,9 @@ from urllib.request import ProxyHandler, build_opener
 
 from dask.utils import format_bytes
 
-from rrl_batch.cluster.connect import check_threads, training_backend
+from rrl_batch.cluster.connect import check_threads
 from rrl_batch.cluster.monitor import MORE_MEMORY
+from rrl_batch.cluster.placement import common_backend
 from rrl_batch.cluster.worker import memory_of
 from rrl_batch.doctor.finding import Finding, fails, listed, ok, warning
 from rrl_batch.doctor.subject import Subject
@@ -64,7 +65,7 @@ def threads(subject: Subject) -> Iterator[Finding]:
 def backend(subject: Subject) -> Iterator[Finding]:
     """Compare Keras's backend here with that of the workers."""
     if subject.client is not None:
-        yield ok(f"{training_backend(subject.client)}, here and on all workers")
+        yield ok(f"{common_backend(subject.client)}, here and on all workers")
 
 
 def memory(subject: Subject) -> Iterator[Finding]:

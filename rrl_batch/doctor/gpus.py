@@ -73,7 +73,7 @@ def _judged(host: str, there: Gpus) -> Finding:
     return ok(f"{have}; {there.found} found by {there.backend}")
 
 
-_WITH_CUDA = {"tensorflow": "tensorflow[and-cuda]", "jax": "jax[cuda13]"}
+_WITH_CUDA = {"tensorflow": "tensorflow[and-cuda]", "jax": "jax[cuda12]"}
 
 
 def find_gpus() -> Gpus:

@@ -1,11 +1,10 @@
 """Load an ensemble once per process, and predict with all of its members."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -29,9 +28,6 @@ Engine = Callable[[Inputs], NDArray[np.floating[Any]]]
 
 _CHANNELS = 2
 """Numbers a point of a sequence: magnitude, and phase times period."""
-
-_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""What the drivers of NVIDIA, AMD and Windows' Linux subsystem put there."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +84,17 @@ class Ensemble:
 
 
 def choose_engine(folder: Path, card: ModelCard, architecture: str) -> Engine:
-    """Load what evaluates the members of one architecture fastest here.
+    """Load what evaluates the members of one architecture.
 
     =====================================================  =====================================
     members                                                engine
     =====================================================  =====================================
     regressors                                             NumPy
-    networks, on a worker with a GPU                       Keras
-    `fused` in the registry and not masked, on a CPU       the fused kernel, all members at once
-    any other network, on a CPU                            Keras
+    `fused` in the registry and not masked                 the fused kernel, all members at once
+    any other network                                      Keras, on a GPU if the worker owns one
     =====================================================  =====================================
+
+    The first two give the same, to the last bit, on workers with and without a GPU.
 
     Parameters
     ----------
@@ -113,27 +110,30 @@ def choose_engine(folder: Path, card: ModelCard, architecture: str) -> Engine:
     UserError
         If weights are missing or damaged, or there is no such architecture in models.
     """
-    check_model(architecture)
+    engine = engine_of(card, architecture)
     members = members_of(card, architecture)
     paths = [weights_path(folder, member) for member in members]
-    engine = ARCHITECTURES[architecture].engine
+    if engine == "keras":
+        return KerasEnsemble([load_member(folder, card, member) for member in members]).predict
     if engine == "kernel":
         return KernelEnsemble.from_files(paths).predict
-    if engine == "fused" and not card.preprocess.masked and not _has_gpu():
-        n_static = n_static_of(architecture, card.static)
-        return FusedEnsemble.from_files(paths, _CHANNELS, n_static).predict
-    return KerasEnsemble([load_member(folder, card, member) for member in members]).predict
+    n_static = n_static_of(architecture, card.static)
+    return FusedEnsemble.from_files(paths, _CHANNELS, n_static).predict
 
 
-def _has_gpu() -> bool:
-    """Return whether Keras has a GPU; it is not loaded to find out where there is no driver."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    if hidden or not any(map(os.path.exists, _GPU_DRIVERS)):
-        return False
-    import keras
+def engine_of(card: ModelCard, architecture: str) -> Literal["fused", "kernel", "keras"]:
+    """Return what evaluates the members of one architecture of a model, wherever that is.
 
-    # asked for those of a kind alone, JAX raises where it has none
-    return any(device.startswith("gpu") for device in keras.distribution.list_devices())
+    Raises
+    ------
+    UserError
+        If there is no such architecture in models.
+    """
+    check_model(architecture)
+    engine = ARCHITECTURES[architecture].engine
+    if engine == "kernel":
+        return "kernel"
+    return "fused" if engine == "fused" and not card.preprocess.masked else "keras"
 
 
 @lru_cache(maxsize=1)

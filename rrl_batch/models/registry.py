@@ -12,6 +12,7 @@ from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.sequences import PADDING
 from rrl_batch.lightcurve.shape import N_SHAPE
 from rrl_batch.models import convolutional, dense, hybrid, recurrent, regressors, transformer
+from rrl_batch.models.device import claim_gpu
 from rrl_batch.models.seeds import layer_seeds
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def build(
     if kind.layers is None:
         raise ValueError(f"'{architecture}' is no network")
     check_dropout(architecture, dropout)
+    claim_gpu()
     import keras
 
     seeds = layer_seeds(seed)

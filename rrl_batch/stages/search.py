@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rrl_batch import tasks
-from rrl_batch.cluster.connect import training_workers
+from rrl_batch.cluster.placement import all_workers, workers_for_keras
+from rrl_batch.models.registry import ARCHITECTURES
 from rrl_batch.training.finish import held_out_rmse
 from rrl_batch.training.problem import MemberId, Plan
 from rrl_batch.training.search import Search
@@ -46,7 +47,7 @@ def run_trials(
     """
     from distributed import as_completed, span
 
-    n_workers, resources = training_workers(client)
+    for_networks, for_regressors = workers_for_keras(client), all_workers(client)
     inner = [fold for fold in range(n_folds) if fold != SCORED_FOLD]
     running: dict[Future, tuple[optuna.Trial, list[float], MemberId, Plan]] = {}
     queue = as_completed()
@@ -54,10 +55,12 @@ def run_trials(
     def submit(trial: "optuna.Trial", rmse: list[float]) -> None:
         architecture, plan = plan_of(trial.params)
         member = MemberId(architecture, 0, (SCORED_FOLD, inner[len(rmse)]))
+        is_network = ARCHITECTURES[architecture].is_network
         with span("search"):
             future = client.submit(
-                tasks.fit_share, ([member], plan), resources=resources, pure=False, key=None
-            )
+                tasks.fit_share, ([member], plan), pure=False, key=None,
+                resources=(for_networks if is_network else for_regressors).resources,
+            )  # fmt: skip
         running[future] = trial, rmse, member, plan
         queue.add(future)
 
@@ -65,7 +68,7 @@ def run_trials(
         if trial := study.ask():
             submit(trial, [])
 
-    for _ in range(n_workers):
+    for _ in for_networks.addresses:
         start()
     for future in queue:
         trial, rmse, member, plan = running.pop(future)

@@ -38,16 +38,39 @@ def over_the_sky(
     stars_per_task: int,
     *,
     stage: str,
+    resources: dict[str, float] | None = None,
     **arguments: Any,
 ) -> list[Receipt]:
-    """Call a function for every piece of the sky, with a progress line in stars."""
+    """Call a function for every piece of the sky, with a progress line in stars.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster's client.
+    task : callable
+        The function, of a piece and the arguments.
+    pieces : sequence
+        The pieces, in order of position on the sky.
+    pixels : list of Pixel
+        The HEALPix pixel of each.
+    stars : list of int
+        How many stars each has.
+    stars_per_task : int
+        Fewest stars in a task.
+    stage : str
+        What is being done, for the line shown.
+    resources : dict of str to float, optional
+        What a worker must declare to take part; all do if it is not given.
+    **arguments
+        Arguments of the function.
+    """
     groups = neighbours(stars, stars_per_task)
     planned = [sum(stars[group]) for group in groups]
     sky = sky_bag(pieces, groups)
     with span(stage):
-        futures = client.compute(sky.map(task, **arguments).to_delayed())
+        futures = client.compute(sky.map(task, **arguments).to_delayed(), resources=resources)
     done: list[list[Receipt]] = gather(
-        client, futures, stage=stage, unit="stars", planned=planned,
+        client, futures, stage=stage, unit="stars", planned=planned, resources=resources,
         pixels=[pixels[group] for group in groups],
         outcome=lambda i, receipts: pieces_of(pixels[groups[i]], stars[groups[i]], receipts),
     )  # fmt: skip

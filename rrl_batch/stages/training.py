@@ -9,9 +9,9 @@ import pandas as pd
 from distributed import span
 
 from rrl_batch import __version__, tasks
-from rrl_batch.cluster.connect import training_backend, training_workers
 from rrl_batch.cluster.environment import keras_backend
 from rrl_batch.cluster.monitor import gather
+from rrl_batch.cluster.placement import all_workers, common_backend, workers_for_keras
 from rrl_batch.cluster.recorder import Outcome, passes_of
 from rrl_batch.cluster.worker import call_once, compile_once
 from rrl_batch.job import Job
@@ -19,6 +19,7 @@ from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.models.folder import Preprocess
+from rrl_batch.models.registry import ARCHITECTURES
 from rrl_batch.stages.population import fit_population
 from rrl_batch.stages.sky import STARS_PER_SELECTION, over_the_sky
 from rrl_batch.storage.commit import fingerprint
@@ -31,9 +32,12 @@ from rrl_batch.training.shards import Selection
 from rrl_batch.training.start import store_labels
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 Priors = dict[str, PopulationPrior] | None
+
+Share = tuple[list[MemberId], Plan]
+"""Members that are fitted together, or alike, and their plan."""
 
 
 def ingredients(client: "Client", survey: Survey, labels: pd.DataFrame) -> dict[str, Any]:
@@ -41,7 +45,7 @@ def ingredients(client: "Client", survey: Survey, labels: pd.DataFrame) -> dict[
     return {
         "survey": survey.fingerprint,
         "labels": fingerprint(labels.to_json(orient="split", double_precision=15)),
-        "backend": training_backend(client),
+        "backend": common_backend(client),
         "code_version": __version__,
     }
 
@@ -139,12 +143,10 @@ def check_alignment(
         call_once(client, check_epochs, survey.largest, survey.path, model)
 
 
-def fit_members(
-    client: "Client", work: Sequence[tuple[list[MemberId], Plan]]
-) -> list[list[FittedMember]]:
+def fit_members(client: "Client", work: Sequence[Share]) -> list[list[FittedMember]]:
     """Fit the members of some plans, with a progress line in epochs.
 
-    A task fits one member; or several at once with JAX, where that is faster than one by one.
+    Networks go to the workers that own a GPU, if there are any; regressors to all.
 
     Parameters
     ----------
@@ -158,25 +160,68 @@ def fit_members(
     list of list of FittedMember
         In the same order.
     """
-    n_workers, resources = training_workers(client)
-    shares: list[tuple[list[MemberId], Plan]] = []
-    shared: set[tuple[str, MemberId]] = set()
-    for members, plan in work:
-        for _, kind in groupby(members, key=lambda member: member.architecture):
-            # two plans may be the same, under two names
-            alike = [member for member in kind if (plan.fingerprint, member) not in shared]
-            shared.update((plan.fingerprint, member) for member in alike)
-            n_tasks = min(n_workers, len(alike)) if keras_backend() == "jax" else len(alike)
-            shares += [(alike[first::n_tasks], plan) for first in range(n_tasks)]
-    with span("train"):
-        futures = client.map(tasks.fit_share, shares, resources=resources, key="fit", pure=False)
+    kinds = _distinct_kinds(work)
+    networks = [share for share in kinds if _is_network(share)]
+    regressors = [share for share in kinds if not _is_network(share)]
+    shares: list[Share] = []
+    futures: list[Future] = []
+    resources: dict[str, float] = {}
+    for some, find_workers in ((networks, workers_for_keras), (regressors, all_workers)):
+        if some:
+            workers = find_workers(client)
+            divided = divide(some, len(workers.addresses))
+            shares += divided
+            resources |= workers.resources
+            with span("train"):
+                futures += client.map(
+                    tasks.fit_share, divided, resources=workers.resources, key="fit", pure=False
+                )
     done: list[list[FittedMember]] = gather(
         client, futures, stage="train", unit="epochs",
         planned=[sum(most_epochs(member, plan) for member in some) for some, plan in shares],
-        outcome=lambda i, fitted: _outcome(shares[i][1], fitted),
+        outcome=lambda i, fitted: _outcome(shares[i][1], fitted), resources=resources,
     )  # fmt: skip
     found = {(m.fingerprint, m.member): m for m in chain.from_iterable(done)}
     return [[found[plan.fingerprint, member] for member in members] for members, plan in work]
+
+
+def _distinct_kinds(work: Sequence[Share]) -> list[Share]:
+    """Return the members of some plans by architecture; two plans may be the same."""
+    kinds: list[Share] = []
+    shared: set[tuple[str, MemberId]] = set()
+    for members, plan in work:
+        for _, alike in groupby(members, key=lambda member: member.architecture):
+            new = [member for member in alike if (plan.fingerprint, member) not in shared]
+            shared.update((plan.fingerprint, member) for member in new)
+            if new:
+                kinds.append((new, plan))
+    return kinds
+
+
+def divide(kinds: Sequence[Share], n_workers: int) -> list[Share]:
+    """Divide members, alike in architecture and plan, into what a task fits.
+
+    That is one member; or of networks on JAX, which fits several as one program, an equal part of
+    each kind for every worker, so that none waits for another at the end of a kind.
+
+    Parameters
+    ----------
+    kinds : sequence of (list of MemberId, Plan)
+        Members of one architecture each.
+    n_workers : int
+        How many workers fit.
+    """
+    shares = []
+    for members, plan in kinds:
+        together = keras_backend() == "jax" and _is_network((members, plan))
+        n_tasks = max(1, min(n_workers, len(members))) if together else len(members)
+        shares += [(members[first::n_tasks], plan) for first in range(n_tasks)]
+    return shares
+
+
+def _is_network(share: Share) -> bool:
+    members, _ = share
+    return ARCHITECTURES[members[0].architecture].is_network
 
 
 def _outcome(plan: Plan, fitted: Sequence[FittedMember]) -> Outcome:

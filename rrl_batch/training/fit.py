@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.shape import SHAPE_COLUMNS
+from rrl_batch.models.device import claim_gpu
 from rrl_batch.models.registry import ARCHITECTURES, n_static_of
 from rrl_batch.storage.commit import replacing, write_json
 from rrl_batch.training.folds import split_stopping_set, thin_out
@@ -173,18 +174,16 @@ def trainer(architecture: str) -> Trainer:
         from rrl_batch.training import regression
 
         return regression.fit
+    has_gpu = claim_gpu()
     import keras
 
     from rrl_batch.training import sequential, vectorised
 
     if keras.config.backend() != "jax":
         return sequential.fit
-    import jax
-
     # on a CPU, XLA does without its fast convolutions inside the loop over the batches
     without = kind.engine == "fused" or kind.takes == "shape"
-    on_cpu = jax.default_backend() == "cpu"
-    return sequential.fit if on_cpu and not without else vectorised.fit
+    return vectorised.fit if has_gpu or without else sequential.fit
 
 
 def _finished(member: MemberId, plan: Plan) -> FittedMember | None:
@@ -202,11 +201,9 @@ def _finished(member: MemberId, plan: Plan) -> FittedMember | None:
 
 def read_stars(plan: Plan) -> TrainingSet:
     """Read the stars that have a fold, with their folds in the table."""
-    stars = read_shards(plan.root, plan.receipts)
     folds = pd.read_parquet(plan.root / FOLDS_FILE).set_index("source_id")
-    rows = stars.table["source_id"].isin(folds.index).to_numpy()
-    table = stars.table[rows].join(folds, on="source_id").reset_index(drop=True)
-    return TrainingSet(table, Inputs(*(array[rows] for array in stars.inputs)))
+    stars = read_shards(plan.root, plan.receipts, folds.index.to_numpy())
+    return TrainingSet(stars.table.join(folds, on="source_id"), stars.inputs)
 
 
 def fold_column(repeat: int) -> str:

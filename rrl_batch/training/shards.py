@@ -165,11 +165,12 @@ def read_table(root: Path, receipts: list[Receipt]) -> pd.DataFrame:
     receipts : list of Receipt
         Its shards.
     """
-    return _read(root, receipts, _COLUMNS).to_pandas()
+    shards = (pq.read_table(root / receipt.path, columns=_COLUMNS) for receipt in receipts)
+    return pa.concat_tables(shards).to_pandas()
 
 
-def read_shards(root: Path, receipts: list[Receipt]) -> TrainingSet:
-    """Read a training set.
+def read_shards(root: Path, receipts: list[Receipt], source_ids: NDArray[np.int64]) -> TrainingSet:
+    """Read some stars of a training set, a shard at a time, so that they are in memory but once.
 
     Parameters
     ----------
@@ -177,17 +178,36 @@ def read_shards(root: Path, receipts: list[Receipt]) -> TrainingSet:
         Folder of the training set.
     receipts : list of Receipt
         Its shards.
+    source_ids : (n,) int64
+        Which stars, in any order.
     """
-    table = _read(root, receipts, None)
-    sequences, shape = (_to_numpy(table.column(name)) for name in Inputs._fields)
-    inputs = Inputs(sequences.reshape(table.num_rows, -1, 2), shape)
-    return TrainingSet(table.select(_COLUMNS).to_pandas(), inputs)
+    table = read_table(root, receipts)
+    wanted = table["source_id"].isin(source_ids).to_numpy()
+    n_stars = np.count_nonzero(wanted)
+    widths = _widths(root, receipts)
+    inputs = {name: np.empty((n_stars, width), np.float32) for name, width in widths.items()}
+    ends = np.cumsum([receipt.rows for receipt in receipts])
+    filled = 0
+    for receipt, rows in zip(receipts, np.split(wanted, ends[:-1]), strict=True):
+        shard = pq.read_table(root / receipt.path, columns=list(widths))
+        stop = filled + int(np.count_nonzero(rows))
+        for name, array in inputs.items():
+            flat = shard.column(name).combine_chunks().flatten().to_numpy()
+            array[filled:stop] = flat.reshape(len(rows), -1)[rows]
+        filled = stop
+    sequences, shape = inputs["sequences"], inputs["shape"]
+    sequences = sequences.reshape(n_stars, widths["sequences"] // 2, 2)
+    return TrainingSet(table[wanted].reset_index(drop=True), Inputs(sequences, shape))
 
 
-def _read(root: Path, receipts: list[Receipt], columns: list[str] | None) -> pa.Table:
-    return pa.concat_tables(pq.read_table(root / r.path, columns=columns) for r in receipts)
+def size_in_memory(root: Path, receipts: list[Receipt]) -> int:
+    """Return the bytes that the inputs of a training set take in memory."""
+    itemsize = np.dtype(np.float32).itemsize
+    n_stars = sum(receipt.rows for receipt in receipts)
+    return n_stars * itemsize * sum(_widths(root, receipts).values())
 
 
-def _to_numpy(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    flat: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy()
-    return flat.reshape(len(column), -1)
+def _widths(root: Path, receipts: list[Receipt]) -> dict[str, int]:
+    """Return how many numbers a star has of each input."""
+    schema = pq.read_schema(root / receipts[0].path)
+    return {name: schema.field(name).type.list_size for name in Inputs._fields}

@@ -5,6 +5,7 @@ batches of a pass, and the look at the stopping stars that ends it, are compiled
 The program is written for one member; `vmap` runs it for several side by side.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.device import claim_gpu
 from rrl_batch.models.registry import arrays_for
 from rrl_batch.training.network import Network, fresh, optimizer
 from rrl_batch.training.problem import Fit, FitSettings, History, Pass, Problem
@@ -20,6 +22,11 @@ from rrl_batch.training.problem import Fit, FitSettings, History, Pass, Problem
 if TYPE_CHECKING:
     import jax
     import keras
+
+
+_BYTES_PER_OUTPUT = 32
+"""Memory of a training step for each number that a layer gives: in single precision the number and
+its derivative, and three times as much for gates and for the compiler to work with."""
 
 
 class _State(NamedTuple):
@@ -90,19 +97,26 @@ def fit(
     for _, group in groupby(sorted(problems, key=n_batches), n_batches):
         alike = list(group)
         program = _Program(alike, inputs, settings)
-        together = _members_together(len(alike))
+        together = _members_together(program.network, len(alike), settings.batch_size)
         for first in range(0, len(alike), together):
             yield from program.fit(alike[first : first + together], on_passes)
 
 
-def _members_together(n_members: int) -> int:
+def _members_together(network: "keras.Model", n_members: int, batch_size: int) -> int:
     """Return how many members to fit side by side.
 
-    A core is busy with one: several only leave its cache. One alone leaves a GPU idle.
+    A core is busy with one: several only leave its cache. One alone leaves a GPU idle, and more
+    than its memory has room for would end the run.
     """
+    if not claim_gpu():
+        return 1
     import jax
 
-    return 1 if jax.default_backend() == "cpu" else n_members
+    room = jax.devices()[0].memory_stats()["bytes_limit"]
+    outputs = sum(math.prod(layer.output.shape[1:]) for layer in network.layers)
+    at_most = int(room // (_BYTES_PER_OUTPUT * batch_size * outputs))
+    # parts of equal size are one program
+    return -(-n_members // -(-n_members // max(1, min(n_members, at_most))))
 
 
 class _Program:
@@ -125,10 +139,10 @@ class _Program:
         self._architecture = problems[0].member.architecture
         self._inputs = inputs
         self._curves = jax.numpy.asarray(inputs.sequences)
-        self._network = self._build(seed=0)
+        self.network = self._build(seed=0)
         longest = max(len(p.training) for p in problems)
         self._optimizer = optimizer(settings, longest)
-        self._optimizer.build(self._network.trainable_variables)
+        self._optimizer.build(self.network.trainable_variables)
         self._n_training = self._batches_for(longest)
         self._n_stopping = self._batches_for(max(len(p.stopping) for p in problems))
         self._pass = jax.jit(jax.vmap(self._pass_of_one, in_axes=(0, 0, 0, 0, 0, None, None)))
@@ -234,8 +248,8 @@ class _Program:
         """Return a batch's weighted squared error and the layers' penalties, and their state."""
         from jax import numpy as jnp
 
-        inputs = arrays_for(self._network, Inputs(curves[batch.rows], stars.shape[batch.rows]))
-        predicted, other, penalties = self._network.stateless_call(
+        inputs = arrays_for(self.network, Inputs(curves[batch.rows], stars.shape[batch.rows]))
+        predicted, other, penalties = self.network.stateless_call(
             trainable, other, inputs, training=training, return_losses=True
         )
         counts = jnp.arange(len(batch.rows)) < batch.counts
@@ -258,7 +272,7 @@ class _Program:
 
     def _filled(self, state: _State, member: int, problem: Problem) -> Network:
         """Return the one network that there is, with the weights of a member."""
-        network = self._network
+        network = self.network
         for variables, values in (
             (network.trainable_variables, state.trainable),
             (network.non_trainable_variables, state.other),

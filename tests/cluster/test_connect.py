@@ -7,11 +7,7 @@ import pytest
 from distributed import LocalCluster
 
 from rrl_batch.cluster import monitor
-from rrl_batch.cluster.connect import (
-    connect,
-    training_backend,
-    training_workers,
-)
+from rrl_batch.cluster.connect import connect
 from rrl_batch.cluster.kinds.lifecycle import closed_in_the_end
 from rrl_batch.cluster.monitor import gather, report
 from rrl_batch.cluster.recorder import Outcome
@@ -56,38 +52,6 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence(monkeypatch):
         next(connect(section).gen)
 
 
-def which_worker(_):
-    from distributed import get_worker
-
-    return get_worker().address
-
-
-def test_training_goes_to_the_workers_that_declare_a_gpu(client):
-    assert training_workers(client) == (2, {})  # none does here
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, resources={"GPU": 1},
-            dashboard_address="127.0.0.1:0",
-        ) as cluster,
-        connect(ClusterSection(kind="address", address=cluster.scheduler_address)) as other,
-    ):  # fmt: skip
-        n_workers, wanted = training_workers(other)
-        assert (n_workers, wanted) == (1, {"GPU": 1})
-        with_gpu = next(iter(other.scheduler_info(n_workers=-1)["workers"]))
-        futures = other.map(which_worker, range(4), resources=wanted, pure=False)
-        assert set(other.gather(futures)) == {with_gpu}
-
-
-def test_the_workers_backend_is_asked_for_before_training(client, monkeypatch):
-    assert training_backend(client) == "tensorflow"
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
-    with pytest.raises(UserError, match=r"is jax here and tensorflow on the worker tcp://.*; set"):
-        training_backend(client)
-    monkeypatch.setenv("KERAS_BACKEND", "nonsense")
-    with pytest.raises(UserError, match=r"KERAS_BACKEND is 'nonsense'; there are: tensorflow, jax"):
-        training_backend(client)
-
-
 class Stuck:
     """A cluster whose workers are all in one state."""
 
@@ -119,6 +83,22 @@ def test_a_cluster_without_workers_is_waited_for_and_says_so_once(caplog):
     watch.look()
     assert [r.getMessage() for r in caplog.records] == [
         "predict: the cluster has no workers; waiting for some."
+    ]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_workers_that_lack_what_tasks_ask_for_are_not_those_that_are_waited_for(caplog):
+    workers = {"tcp://0": {"status": "running", "resources": {}}}
+    client = SimpleNamespace(scheduler_info=lambda n_workers: {"workers": workers})  # noqa: ARG005
+    watch = monitor._Watch(client, "train", {"GPU": 1})
+    watch.look()
+    workers["tcp://1"] = {"status": "running", "resources": {"GPU": 1.0}}
+    watch.look()
+    workers["tcp://1"]["status"] = "paused"
+    with pytest.raises(RunError, match="train: all workers have paused"):
+        watch.look()
+    assert [r.getMessage() for r in caplog.records] == [
+        "train: the cluster has no workers that declare GPU; waiting for some."
     ]
 
 

@@ -9,7 +9,6 @@ from keras import Input, Model, Sequential, layers
 from networks import FUSED, OF_CURVES, of, with_shape
 
 from rrl_batch.errors import UserError
-from rrl_batch.inference import ensemble
 from rrl_batch.inference.by_keras import KerasEnsemble
 from rrl_batch.inference.ensemble import Ensemble, choose_engine
 from rrl_batch.inference.fused import FusedEnsemble
@@ -110,19 +109,18 @@ def test_a_network_whose_file_looks_like_a_stack_could_not_be_declared_fused(nam
 
 
 @pytest.mark.parametrize(
-    ("architecture", "masked", "static", "has_gpu"),
-    [(name, masked, "none", False) for name in OF_CURVES for masked in (False, True)]
-    + [("gru", False, "period", False), ("bigru", False, "shape", False)]
-    + [("gru", False, "shape", True), ("gru", True, "shape", False), ("mlp", False, "none", False)],
+    ("architecture", "masked", "static"),
+    [(name, masked, "none") for name in OF_CURVES for masked in (False, True)]
+    + [("gru", False, "period"), ("bigru", False, "shape"), ("gru", True, "shape")]
+    + [("mlp", False, "none")],
 )
 @pytest.mark.usefixtures("small_networks")
 def test_whichever_engine_serves_a_model_gives_what_keras_gives(
-    architecture, masked, static, has_gpu, tmp_path, monkeypatch
+    architecture, masked, static, tmp_path
 ):
-    monkeypatch.setattr(ensemble, "_has_gpu", lambda: has_gpu)
     networks, card = model(tmp_path, architecture, masked=masked, static=static)
     engine = choose_engine(tmp_path, card, architecture)
-    fused = architecture in FUSED and not masked and not has_gpu
+    fused = architecture in FUSED and not masked
     assert isinstance(engine.__self__, FusedEnsemble if fused else KerasEnsemble)
     inputs = with_shape(curves())
     arrays = arrays_for(networks[0], inputs)
@@ -199,25 +197,6 @@ def test_weights_of_another_network_than_the_card_names_are_a_sentence(masked, t
     members = [card.members[0].model_copy(update={"sha256": digest}), card.members[1]]
     with pytest.raises(UserError, match=r"member_1\.weights\.h5 does not hold .*train again"):
         choose_engine(tmp_path, card.model_copy(update={"members": members}), "gru")
-
-
-@pytest.mark.parametrize("driver", [None, 0, 1, 2])
-@pytest.mark.parametrize("visible", [None, "", "-1", "0"])
-def test_keras_is_asked_for_a_gpu_only_where_there_may_be_one(
-    driver, visible, tmp_path, monkeypatch
-):
-    drivers = [tmp_path / name for name in ("nvidiactl", "kfd", "dxg")]
-    if driver is not None:
-        drivers[driver].touch()
-    monkeypatch.setattr(ensemble, "_GPU_DRIVERS", drivers)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    asked = []
-    monkeypatch.setattr("keras.distribution.list_devices", lambda: asked.append("gpu") or ["gpu:0"])
-    may_be = driver is not None and visible not in ("", "-1")
-    assert ensemble._has_gpu() == may_be
-    assert asked == ["gpu"] * may_be
 
 
 def test_a_process_that_predicts_on_a_cpu_loads_no_framework(run):

@@ -104,7 +104,23 @@ def use(monkeypatch):
 
 
 def together(monkeypatch, n_members):
-    monkeypatch.setattr(vectorised, "_members_together", lambda _: n_members)
+    monkeypatch.setattr(vectorised, "_members_together", lambda *_: n_members)
+
+
+@pytest.mark.parametrize(
+    ("room", "sizes"), [(10**12, [7]), (300_000, [4, 3]), (140_000, [2, 2, 2, 1]), (1, [1] * 7)]
+)
+def test_as_many_members_share_a_gpu_as_it_has_room_for(room, sizes, monkeypatch):
+    network = recurrent(0)  # layers that give 20, 4, 4 and 1 numbers, in batches of 64
+    monkeypatch.setattr(vectorised, "claim_gpu", lambda: True)
+    device = SimpleNamespace(memory_stats=lambda: {"bytes_limit": room})
+    monkeypatch.setattr("jax.devices", lambda: [device])
+    together = vectorised._members_together(network, 7, batch_size=64)
+    assert [min(together, 7 - first) for first in range(0, 7, together)] == sizes
+
+
+def test_on_a_cpu_members_are_fitted_one_by_one():
+    assert vectorised._members_together(recurrent(0), 7, batch_size=64) == 1
 
 
 def results(fit, problems, inputs, settings=SETTINGS):

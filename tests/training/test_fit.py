@@ -21,7 +21,14 @@ from rrl_batch.training.fit import (
     weights_file,
 )
 from rrl_batch.training.problem import FitSettings, MemberId, Plan
-from rrl_batch.training.shards import LABELS_FILE, Selection, read_shards, read_table, write_shard
+from rrl_batch.training.shards import (
+    LABELS_FILE,
+    Selection,
+    read_shards,
+    read_table,
+    size_in_memory,
+    write_shard,
+)
 from rrl_batch.training.weights import density_weights
 
 SETTINGS = FitSettings(
@@ -290,11 +297,30 @@ def test_shards_keep_inputs_bit_for_bit_and_count_what_they_leave_out(stars, tmp
     assert receipt.counts == {
         "labelled": 89, "other_mode": 1, "poor_curve": 3, "uncertain_label": 1,
     }  # fmt: skip
-    read = read_shards(tmp_path, [receipt])
+    read = read_shards(tmp_path, [receipt], np.arange(N_STARS))
     assert read.table["source_id"].tolist() == list(range(6, N_STARS))
     for ours, theirs in zip(read.inputs, prepared.inputs, strict=True):
         assert np.array_equal(ours, theirs[6:])
     assert read_table(tmp_path, [receipt]).equals(read.table)
+
+
+def test_shards_are_read_one_after_another_and_only_the_stars_asked_for(stars, tmp_path):
+    prepared, feh = stars
+    labels = pd.DataFrame({"source_id": np.arange(N_STARS), "feh": feh, "feh_error": np.nan})
+    labels.to_parquet(tmp_path / LABELS_FILE)
+    parts = [np.arange(50), np.arange(0), np.arange(50, N_STARS)]
+    receipts = []
+    for number, rows in enumerate(parts):
+        part = PreparedStars(
+            prepared.table.iloc[rows], prepared.sequences[rows], prepared.shape[rows]
+        )
+        receipts.append(write_shard([part], number, tmp_path, SELECTION, "m"))
+    wanted = np.array([80, 3, 49, 50, 10**6])
+    read = read_shards(tmp_path, receipts, wanted)
+    assert read.table["source_id"].tolist() == [3, 49, 50, 80]
+    for ours, theirs in zip(read.inputs, prepared.inputs, strict=True):
+        assert np.array_equal(ours, theirs[[3, 49, 50, 80]])
+    assert size_in_memory(tmp_path, receipts) == sum(a.nbytes for a in prepared.inputs)
 
 
 def test_stars_without_a_fold_are_left_out(stars, tmp_path):

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, NumeralTickFormatter
+from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter
 from bokeh.plotting import figure
 
 from rrl_batch.cluster.events import EpochEnded
@@ -48,7 +48,7 @@ class Rate:
         self.root.y_range.start = 0
         self.root.xgrid.visible = False
         self.root.xaxis.axis_label = "Minutes from now"
-        self.root.yaxis.formatter = NumeralTickFormatter(format="0,0")
+        self.root.yaxis.formatter = NumeralTickFormatter(format="0,0.[00]")
 
     def update(self, stage: StageState | None, now: float) -> None:
         """Show how fast a stage goes."""
@@ -147,6 +147,7 @@ class Flags:
         }  # fmt: skip
 
 
+_LOSS_TICKS = [n * 10.0**power for power in range(-4, 3) for n in (1, 2, 5)]
 _TITLE = "Loss on the stopping stars, and on the stars learnt from (pale)"
 
 
@@ -166,6 +167,8 @@ class Losses:
             legend_field="member",
         )  # fmt: skip
         self.root.x_range.start = 0
+        self.root.yaxis.ticker = FixedTicker(ticks=_LOSS_TICKS)
+        self.root.yaxis.formatter = NumeralTickFormatter(format="0.[0000]")
         self.root.xaxis.axis_label = "Pass over the training stars"
         self.root.yaxis.axis_label = "Loss"
         self.root.legend.location = "top_right"
@@ -186,7 +189,7 @@ class Losses:
         self.root.title.text = _TITLE if stage else "Loss: nothing has been trained yet"
         curves = {
             name: [passes[number] for number in _some(sorted(passes))]
-            for name, passes in members.items()
+            for name, passes in sorted(members.items())
         }
         self._stopping.data = _lines(curves, "stopping_loss")
         self._training.data = _lines(curves, "loss")

@@ -28,7 +28,7 @@ _COLOURINGS: tuple[Colouring, ...] = ("state", "feh")
 def jobs_page(
     plugin: "JobsPlugin", scheduler: "Scheduler", extra: dict[str, Any], doc: "Document"
 ) -> None:
-    """Fill a document with the page.
+    """Fill a document with the page; ``/rrl?job=ID`` asks for a job.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ def jobs_page(
     doc : bokeh.document.Document
         The viewer's document.
     """
-    page = JobsPage(plugin.jobs)
+    asked_for = doc.session_context.request.arguments.get("job", [b""])[0].decode()
+    page = JobsPage(plugin.jobs, asked_for)
     doc.title = f"RR Lyrae stars on {scheduler.address}"
     add_periodic_callback(doc, page, REFRESH_MILLISECONDS)
     doc.add_root(page.root)
@@ -57,6 +58,8 @@ class JobsPage:
     ----------
     jobs : dict of str to RunState
         All jobs, by identifier; it changes as events come.
+    chosen : str, optional
+        Identifier of the job to show.
 
     Attributes
     ----------
@@ -64,11 +67,11 @@ class JobsPage:
         The page.
     """
 
-    def __init__(self, jobs: dict[str, RunState]) -> None:
+    def __init__(self, jobs: dict[str, RunState], chosen: str = "") -> None:
         self._jobs = jobs
         self._choice = Select(title="Job", options=[], width=420)
         self._choice.on_change("value", self._choose)
-        self._chosen = self._shown = ""
+        self._chosen, self._shown = chosen, ""
         self._colouring = RadioButtonGroup(labels=["State", "Mean [Fe/H]"], active=0, width=220)
         self._colouring.on_change("active", self._colour)
         self._headline = Div(sizing_mode="stretch_width")

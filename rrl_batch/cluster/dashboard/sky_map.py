@@ -28,7 +28,7 @@ Colouring = Literal["state", "feh"]
 COLOURS: dict[TaskState, str] = {
     "waiting": "#ECECEC", "running": ORANGE, "done": BLUE, "failed": VERMILION,
 }  # fmt: skip
-FEH_RANGE = -2.2, -0.8
+FEH_RANGE = -1.9, -1.1
 """Mean [Fe/H] of a pixel, in dex, to which the ends of the colours belong."""
 
 
@@ -69,7 +69,7 @@ class SkyMap:
         self._legend = _legend_of_states(self.root)
         self._bar = ColorBar(
             color_mapper=LinearColorMapper(Viridis256, low=FEH_RANGE[0], high=FEH_RANGE[1]),
-            ticker=FixedTicker(ticks=[-2.2, -2.0, -1.8, -1.6, -1.4, -1.2, -1.0, -0.8]),
+            ticker=FixedTicker(ticks=[-1.9, -1.8, -1.7, -1.6, -1.5, -1.4, -1.3, -1.2, -1.1]),
             title="Mean [Fe/H] of the stars in a pixel (dex)", location="center",
             orientation="horizontal", width=420, height=10, padding=4, visible=False,
             background_fill_color=None,

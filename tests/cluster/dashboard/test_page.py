@@ -137,6 +137,8 @@ def test_a_viewer_sees_the_job_that_began_last_until_another_is_chosen():
     page._choice.value = "first"
     page.update()
     assert (page._choice.value, states_on(page)["done"]) == ("first", 192)
+    assert states_on(JobsPage(jobs, "first"))["done"] == 192
+    assert states_on(JobsPage(jobs, "unknown"))["done"] == 96
 
 
 def test_nothing_is_drawn_of_a_job_without_a_sky():

@@ -1,5 +1,6 @@
 """The page on a scheduler's dashboard, its counters, and what a browser makes of it."""
 
+import asyncio
 import json
 import time
 import urllib.request
@@ -8,7 +9,7 @@ import pytest
 from browser import CHROMIUM, browser
 from cluster.dashboard.simulated_job import job_events, whole_sky
 from distributed import LocalCluster, Scheduler
-from distributed.utils_test import gen_test
+from tornado.httpclient import AsyncHTTPClient
 
 from rrl_batch.cluster.dashboard.plugin import MOST_JOBS, JobsPlugin
 from rrl_batch.cluster.events import JobStarted, TaskDone
@@ -59,26 +60,23 @@ def test_counters_are_those_of_the_catalogue(client, run):
     assert float(found['rrl_batch_compute_seconds_total{job="run",stage="predict"}']) > 0
 
 
-@gen_test(timeout=300)
-async def test_a_scheduler_that_loads_the_module_has_the_page():
-    from tornado.httpclient import AsyncHTTPClient
+def test_a_scheduler_that_loads_the_module_has_the_page():
+    async def look():
+        async with Scheduler(
+            dashboard_address="127.0.0.1:0", preload="rrl_batch.cluster.dashboard",
+            host="127.0.0.1", port=0,
+        ) as scheduler:  # fmt: skip
+            address = f"http://127.0.0.1:{scheduler.http_server.port}/rrl"
+            answer = await AsyncHTTPClient().fetch(address, request_timeout=300)
+            assert "RR Lyrae" in answer.body.decode()
+            plugin = scheduler.plugins[JobsPlugin.name]
+            scheduler.log_event(TOPIC, [JobStarted(time=1.0, job="x", title="X").to_json()])
+            assert plugin.jobs["x"].started.title == "X"
+            # what a client registers does not replace it
+            await scheduler.register_scheduler_plugin(JobsPlugin(), idempotent=True)
+            assert scheduler.plugins[JobsPlugin.name] is plugin
 
-    async with Scheduler(
-        dashboard_address="127.0.0.1:0",
-        preload="rrl_batch.cluster.dashboard",
-        host="127.0.0.1",
-        port=0,
-    ) as scheduler:
-        port = scheduler.http_server.port
-        address = f"http://127.0.0.1:{port}/rrl"
-        answer = await AsyncHTTPClient().fetch(address, request_timeout=300)
-        assert "RR Lyrae" in answer.body.decode()
-        plugin = scheduler.plugins[JobsPlugin.name]
-        scheduler.log_event(TOPIC, [JobStarted(time=1.0, job="x", title="X").to_json()])
-        assert plugin.jobs["x"].started.title == "X"
-        # what another client registers does not replace it
-        await scheduler.register_scheduler_plugin(JobsPlugin(), idempotent=True)
-        assert scheduler.plugins[JobsPlugin.name] is plugin
+    asyncio.run(look())
 
 
 def test_a_scheduler_without_a_dashboard_goes_on_without_the_page():
@@ -121,7 +119,7 @@ def test_a_browser_shows_the_page_and_follows_the_job(client, sky_job, tmp_path)
         return sum(s == "done" for s in json.loads(tab.evaluate(_STATES)).values())
 
     with browser(tmp_path / "profile") as tab:
-        address = client.dashboard_link.replace("/status", "/rrl")
+        address = client.dashboard_link.replace("/status", "/rrl?job=half-done")
         tab.call("Page.navigate", url=address)
         tab.wait_for("window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle")
         assert done() == 96
