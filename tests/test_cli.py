@@ -48,6 +48,7 @@ def test_a_missing_file_is_named(capsys, tmp_path):
         (["export", "NO", "c.fits"], "NO holds no dataset"),
         (["report", "NO"], "NO holds no experiment: there is no experiment.json; give the folder"),
         (["run", "NO.toml"], "The job file NO.toml cannot be read: No such file or directory."),
+        (["cancel", "sky-1"], "There is no job 'sky-1' in rrl-jobs; there is none at all: is it"),
         (["simulate", "OUT", "--stars", "0"], "'simulate.stars' = 0 is not valid"),
     ],
 )
@@ -56,6 +57,15 @@ def test_mistakes_that_need_no_cluster_are_one_sentence(
 ):
     monkeypatch.chdir(tmp_path)
     assert expected in fails(capsys, *words)
+
+
+def test_a_job_is_submitted_to_a_cluster_that_runs_already(capsys, tmp_path):
+    sections = ("survey", "labels", "model", "catalogue", "evaluation")
+    job = job_file(tmp_path, "[simulate]\nstars = 5\n[labels]\nscale = 'true'\n")
+    settings = [f"--set={section}.path={tmp_path / section}" for section in sections]
+    sentence = fails(capsys, "submit", job, *settings, "--jobs", tmp_path / "jobs")
+    assert "cluster that runs already; give its --scheduler ADDRESS" in sentence
+    assert not (tmp_path / "jobs").exists()
 
 
 def test_a_job_without_a_needed_path_says_which(capsys, tmp_path):

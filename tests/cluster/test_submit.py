@@ -23,7 +23,7 @@ PATIENCE = 600.0
 
 NEW_SURVEY = """
 [simulate]
-stars = 100_000
+stars = 60_000
 [survey]
 path = "survey"
 [labels]
@@ -63,8 +63,9 @@ def starts(job: JobFolder) -> int:
     return sum(isinstance(event, JobStarted) for event in read_events(job.path))
 
 
-def pieces(job: JobFolder) -> int:
-    return sum(len(e.pieces) for e in read_events(job.path) if isinstance(e, TaskDone))
+def new_pieces(job: JobFolder) -> int:
+    done = [event for event in read_events(job.path) if isinstance(event, TaskDone)]
+    return sum(len(event.pieces) for event in done if event.fresh)
 
 
 def parent_of(pid: int) -> int:
@@ -142,7 +143,7 @@ def test_a_cancelled_job_frees_everything_and_goes_on_when_it_is_submitted_again
         assert main(command) == 0
         assert capsys.readouterr().out == f"sky-{number}\n"
         job = find_job(Path("rrl-jobs"), f"sky-{number}")
-        wait_until(pieces, job)
+        wait_until(new_pieces, job)
         if number == 1:
             assert main(command) == 2
             assert "The job sky-1 writes to" in capsys.readouterr().err
@@ -171,7 +172,7 @@ def test_a_job_that_no_worker_drives_yet_is_cancelled_at_once(client, here):
 
 def test_what_a_job_does_wrong_is_told_by_its_status(client, run, here, capsys):
     """The labels are found to be on two scales by the client; a foreign folder by the driver."""
-    text = NEW_SURVEY.replace("[simulate]\nstars = 100_000\n", "").replace(
+    text = NEW_SURVEY.replace("[simulate]\nstars = 60_000\n", "").replace(
         '"survey"', f'"{run.survey}"'
     )
     text = text.replace('"labels.parquet"', f'"{run.labels}"')
