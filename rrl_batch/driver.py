@@ -33,7 +33,7 @@ from rrl_batch.run import Say, outputs, run_job
 MOST_STARTS = 5
 """How often a driver is started while nothing gets done in between."""
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("rrl_batch.driver")  # also where this is the program
 
 
 def drive(folder: JobFolder, job: Job, command: str, say: Say) -> None:

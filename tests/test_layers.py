@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "rrl_batch"
 LAYERS = [
     "errors", "contracts", "storage", "lightcurve", "survey", "sources", "models", "training",
     "inference", "catalogue", "experiment", "report", "job", "cluster", "tasks", "stages", "bags",
-    "experiments", "flow", "run", "driver", "doctor", "job_commands", "cli", "__main__",
+    "experiments", "flow", "run", "driver", "doctor", "cli", "__main__",
 ]  # fmt: skip
 
 

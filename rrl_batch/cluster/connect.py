@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from rrl_batch.cluster.environment import keras_backend, settings
 from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.kinds import started
 from rrl_batch.cluster.security import make_security
+from rrl_batch.cluster.versions import check_versions
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection
 
@@ -46,8 +48,8 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
     Raises
     ------
     UserError
-        If the cluster cannot be as the job has it, or the workers of a host own more threads than
-        it has cores.
+        If the cluster cannot be as the job has it, the workers of a host own more threads than it
+        has cores, or client, scheduler and workers are not of the same versions.
     RunError
         If the cluster does not start, no scheduler answers at the address, or no worker comes; a
         SchedulerLostError if the scheduler is out of reach later.
@@ -55,6 +57,7 @@ def connect(cluster: ClusterSection) -> Iterator["Client"]:
     with connected(cluster) as client:
         wait_for_workers(client, cluster)
         check_threads(client)
+        check_versions(client)
         _show_jobs(client)
         yield client
 
@@ -91,11 +94,15 @@ def _scheduler(cluster: ClusterSection) -> "AbstractContextManager[Cluster | str
 
 def _client(scheduler: "Cluster | str", cluster: ClusterSection) -> "Client":
     from distributed import Client
+    from distributed.versions import VersionMismatchWarning
 
     # of a cluster that is started, the client asks for its certificates
     arguments = client_arguments(cluster) if cluster.address else {"timeout": _CONNECT_TIMEOUT}
     try:
-        return Client(scheduler, **arguments)
+        with warnings.catch_warnings():
+            # `check_versions` says it better
+            warnings.simplefilter("ignore", VersionMismatchWarning)
+            return Client(scheduler, **arguments)
     except (OSError, ValueError) as error:
         where = cluster.address or f"the cluster of kind '{cluster.kind}'"
         raise RunError(f"No scheduler answers at {where}: {error}.") from None

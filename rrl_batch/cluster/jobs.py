@@ -147,8 +147,20 @@ class JobFolder:
         return found
 
     def ask_to_stop(self) -> None:
-        """Leave word for the driver that it shall stop."""
-        (self.path / CANCEL_FILE).touch()
+        """Leave word for the driver that it shall stop.
+
+        Raises
+        ------
+        UserError
+            If the folder is another user's.
+        """
+        try:
+            (self.path / CANCEL_FILE).touch()
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be written ({error.strerror}): only who has submitted the job "
+                f"can cancel it."
+            ) from None
 
     @property
     def is_to_stop(self) -> bool:

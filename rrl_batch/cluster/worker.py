@@ -36,7 +36,7 @@ def takes_turns(task: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(task)
     def alone(*arguments: P.args, **named: P.kwargs) -> T:
-        with _turn(), timed():
+        with _turn():
             return task(*arguments, **named)
 
     return alone
@@ -44,16 +44,23 @@ def takes_turns(task: Callable[P, T]) -> Callable[P, T]:
 
 @contextmanager
 def _turn() -> Iterator[None]:
-    from distributed import get_worker
-
     with _TURN:
-        try:
-            worker = get_worker()
-        except ValueError:
-            pass  # another of Dask's schedulers: a turn is all that there is to be had
+        worker = _worker()
+        if worker is None:
+            yield  # under another of Dask's schedulers a turn is all that there is to be had
         else:
             _use_threads(worker.state.nthreads)
-        yield
+            with timed():
+                yield
+
+
+def _worker() -> "Worker | None":
+    from distributed import get_worker
+
+    try:
+        return get_worker()
+    except ValueError:
+        return None
 
 
 def _use_threads(number: int) -> None:

@@ -38,10 +38,10 @@ def scheduler(subject: Subject) -> Iterator[Finding]:
             f"1 --nworkers N' on a machine of N cores."
         )
         return
-    n_hosts = len({worker["host"] for worker in workers})
+    n_workers, n_hosts = len(workers), len({worker["host"] for worker in workers})
     yield ok(
-        f"{address} answers within {milliseconds:.0f} ms; {len(workers)} workers on {n_hosts} "
-        f"host{'s' * (n_hosts > 1)}"
+        f"{address} answers in {milliseconds:.0f} ms; {n_workers} worker{'s' * (n_workers > 1)} "
+        f"on {n_hosts} host{'s' * (n_hosts > 1)}"
     )
 
 

@@ -112,7 +112,7 @@ def _name_of(address: str) -> str:
 
 def _judged(what: str, done: str, faults: dict[str, str], n_workers: int) -> Finding:
     if not faults:
-        return ok(f"{what} is {done} by all {n_workers} workers")
+        return ok(f"{what} is {done} by all workers ({n_workers})")
     reasons = ", ".join(sorted(set(faults.values())))
     return fails(
         f"{what} is not {done} by {len(faults)} of {n_workers} workers ({reasons}: "

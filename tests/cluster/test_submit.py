@@ -19,7 +19,7 @@ from rrl_batch.cluster.jobs import JobFolder, find_job
 from rrl_batch.cluster.submit import key_of
 from rrl_batch.storage.manifest import Manifest
 
-PATIENCE = 300.0
+PATIENCE = 600.0
 
 NEW_SURVEY = """
 [simulate]

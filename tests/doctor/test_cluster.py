@@ -66,7 +66,7 @@ def test_a_cluster_as_it_should_be_is_well(client, run):
     found = [finding for check in checks for finding in check(subject)]
     assert [finding.state for finding in found] == ["ok"] * 5
     scheduler, threads, memory, backend, dashboard = (finding.text for finding in found)
-    assert scheduler.startswith(f"{client.scheduler.address} answers within ")
+    assert scheduler.startswith(f"{client.scheduler.address} answers in ")
     assert scheduler.endswith("2 workers on 1 host")
     assert threads == "2 in all, one a worker, on as many cores or more"
     assert "left to each worker before it pauses; needed: a batch of stars" in memory

@@ -92,7 +92,7 @@ def test_a_folder_that_a_worker_cannot_write_to_fails(two_hosts, folders, name, 
 def test_a_folder_that_all_share_is_well_and_is_left_as_it_was(two_hosts, folders):
     (found,) = written(subject(two_hosts, folders["shared"] / "work/model", folders["shared"]))
     assert found.state == "ok"
-    assert found.text == f"{folders['shared']} is written by all 2 workers"
+    assert found.text == f"{folders['shared']} is written by all workers (2)"
     assert [file.name for file in folders["shared"].iterdir()] == ["labels.csv"]
 
 

@@ -1,28 +1,29 @@
-"""The commands about jobs on a cluster: submit them, watch them, stop them."""
+"""The commands about jobs on a cluster: submit them, watch them, stop them, see what they lack."""
 
 import argparse
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rrl_batch.cli.options import (
+    Commands,
+    add_job_file,
+    add_jobs_folder,
+    jobs_folder,
+    make_folder,
+    read_job_file,
+    section_of,
+)
 from rrl_batch.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from rrl_batch.cluster.jobs import JobFolder, JobView
-    from rrl_batch.job import Job
 
 _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 180.0
 
 
-def add_job_commands(commands: Any) -> None:
-    """Add the commands to the parser.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Where commands are added.
-    """
+def add_commands(commands: Commands) -> None:
+    """Add the commands to the parser."""
     submit = commands.add_parser("submit", help="let a cluster do a whole job; prints its id")
     add_job_file(submit)
     add_jobs_folder(submit)
@@ -30,6 +31,7 @@ def add_job_commands(commands: Any) -> None:
 
     status = commands.add_parser("status", help="tell how jobs are")
     status.add_argument("job", nargs="?", help="id of a job; all jobs if not given")
+    add_jobs_folder(status)
     status.set_defaults(command=_status)
     for name, command, text in (
         ("watch", _watch, "show how a job goes on; ctrl-C leaves it running"),
@@ -38,63 +40,20 @@ def add_job_commands(commands: Any) -> None:
     ):
         about = commands.add_parser(name, help=text)
         about.add_argument("job", help="id of the job")
-        about.set_defaults(command=command)
         add_jobs_folder(about)
-    add_jobs_folder(status)
+        about.set_defaults(command=command)
 
-
-def add_job_file(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
-    """Add the arguments of a command that does what a job file says."""
-    parser.add_argument("job", type=Path, nargs=nargs, help="job file (TOML)")
-    parser.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
-        help="override an option of the job file; may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--scheduler", help="address of a running Dask scheduler")
-    add_certificates(parser)
-
-
-def add_certificates(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that names a user's certificate."""
-    parser.add_argument(
-        "--tls", type=Path, help="folder with your certificate for a scheduler at tls://…"
+    doctor = commands.add_parser(
+        "doctor", help="check this machine, and a job's files and cluster, before it runs"
     )
-
-
-def add_jobs_folder(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that says where the folders of jobs are."""
-    parser.add_argument(
-        "--jobs", type=Path, metavar="FOLDER",
-        help="folder of all jobs; if not given, that of RRL_BATCH_JOBS, else rrl-jobs",
-    )  # fmt: skip
-
-
-def read_job_file(options: argparse.Namespace) -> "Job":
-    """Read the job file of a command, with what its arguments say otherwise."""
-    from rrl_batch.job import read_job
-
-    tls = [f"cluster.tls={options.tls}"] if options.tls else []
-    return read_job(options.job, [*options.settings, *tls], options.scheduler)
-
-
-def make_folder(options: argparse.Namespace, job: "Job") -> "JobFolder":
-    """Make the folder of a job that a command begins."""
-    from rrl_batch.cluster.jobs import JobFolder
-
-    name, absolute = options.job.stem, job.absolute(Path.cwd())
-    return JobFolder.create(_jobs(options), name, absolute, options.line)
-
-
-def _jobs(options: argparse.Namespace) -> Path:
-    from rrl_batch.cluster.jobs import default_jobs
-
-    return options.jobs or default_jobs()
+    add_job_file(doctor, nargs="?")
+    doctor.set_defaults(command=_doctor, workers=None)
 
 
 def _find(options: argparse.Namespace) -> "JobFolder":
     from rrl_batch.cluster.jobs import find_job
 
-    return find_job(_jobs(options), options.job)
+    return find_job(jobs_folder(options), options.job)
 
 
 def _submit(options: argparse.Namespace) -> None:
@@ -135,9 +94,9 @@ def _status(options: argparse.Namespace) -> None:
     if options.job:
         Console().print(job_screen(_find(options).look(), time.time()))
         return
-    folders = all_jobs(_jobs(options))
+    folders = all_jobs(jobs_folder(options))
     if not folders:
-        print(f"There are no jobs in {_jobs(options)}.")
+        print(f"There are no jobs in {jobs_folder(options)}.")
         return
     Console().print(jobs_table([folder.look() for folder in folders], time.time()))
 
@@ -205,3 +164,23 @@ def _wait_until_over(folder: "JobFolder") -> "JobView":
         else:
             time.sleep(0.2)
     return view
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from rrl_batch.doctor.examine import examine
+    from rrl_batch.doctor.finding import summary
+    from rrl_batch.doctor.subject import Subject
+
+    if options.job:
+        job = read_job_file(options)
+        subject = Subject(job.cluster, job)
+    elif options.settings:
+        raise UserError("--set changes a job; name its file, too: rrl-batch doctor JOB.toml.")
+    else:
+        subject = Subject(section_of(options))
+    findings = []
+    for name, finding in examine(subject, with_cluster=bool(options.job or options.scheduler)):
+        print(finding.lines(name), flush=True)
+        findings.append(finding)
+    print(summary(findings))
+    return int(any(finding.state == "fails" for finding in findings))

@@ -1,0 +1,54 @@
+"""The commands about what has been made: compare, report, verify, export."""
+
+import argparse
+from pathlib import Path
+
+from rrl_batch.cli.options import Commands
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands to the parser."""
+    evaluate = commands.add_parser("evaluate", help="compare a catalogue with labels")
+    evaluate.add_argument("--catalogue", type=Path, required=True, help="folder of the catalogue")
+    evaluate.add_argument("--labels", type=Path, required=True, help="table of labels")
+    evaluate.add_argument("--scale", help="metallicity scale, where the labels are on several")
+    evaluate.add_argument("--out", type=Path, required=True, help="folder of metrics and figures")
+    evaluate.set_defaults(command=_evaluate)
+
+    report = commands.add_parser("report", help="write the page of an experiment")
+    report.add_argument("folder", type=Path, help="folder of the experiment; gets index.html")
+    report.set_defaults(command=_report)
+
+    verify = commands.add_parser("verify", help="check that a catalogue is whole")
+    verify.add_argument("catalogue", type=Path, help="folder of the catalogue")
+    verify.set_defaults(command=_verify)
+
+    export = commands.add_parser("export", help="write a catalogue as one file")
+    export.add_argument("catalogue", type=Path, help="folder of the catalogue")
+    export.add_argument("file", type=Path, help="NAME.fits, .vot, .csv or .parquet")
+    export.set_defaults(command=_export)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from rrl_batch.run import evaluate_catalogue
+
+    evaluate_catalogue(options.catalogue, options.labels, options.scale, options.out, print)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from rrl_batch.report.experiment_page import write_report
+
+    print(f"report     {write_report(options.folder)}")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from rrl_batch.run import verify_catalogue
+
+    verify_catalogue(options.catalogue, print)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from rrl_batch.catalogue.export import export
+
+    rows = export(options.catalogue, options.file)
+    print(f"export     {options.file}: {rows:,} stars")
