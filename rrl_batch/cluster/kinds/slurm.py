@@ -1,5 +1,6 @@
 """Jobs of a SLURM queue, each with one worker or several."""
 
+import asyncio
 import logging
 import shutil
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ def slurm(cluster: ClusterSection, security: "Security") -> "Iterator[Cluster]":
     What the job does not say is taken from Dask's configuration, most often
     ``~/.config/dask/jobqueue.yaml``. Workers that have ended are replaced.
     """
+    from distributed.utils import silence_logging_cmgr
+
     if shutil.which("sbatch") is None:
         raise UserError(
             "There is no command sbatch on this machine; give the command on a host of the SLURM "
@@ -41,10 +44,12 @@ def slurm(cluster: ClusterSection, security: "Security") -> "Iterator[Cluster]":
             raise RunError(f"The scheduler of SLURM's workers does not start: {error}.") from None
         with closed_in_the_end(jobs):
             try:
-                jobs.scale(least)
-                jobs.sync(_submitted, jobs)
+                # what is logged there comes back as an exception
+                with silence_logging_cmgr(logging.CRITICAL, root="tornado.application"):
+                    jobs.scale(least)
+                    jobs.sync(_submitted, jobs)
             except RuntimeError as error:
-                reason = str(error).strip().splitlines()[-1].removeprefix("sbatch: ")
+                reason = str(error).strip().splitlines()[-1].rpartition("error: ")[2]
                 raise RunError(f"SLURM refuses a job of workers: {reason}.") from None
             # workers end before their jobs do, and nothing else replaces them
             jobs.adapt(minimum=least, maximum=cluster.workers)
@@ -64,8 +69,10 @@ def _jobs(cluster: ClusterSection, security: "Security") -> "SpecCluster":
             await super().close()
             self.status = Status.closed  # a cluster does not end before (dask-jobqueue 0.9)
 
-    site = dask.config.get("jobqueue.slurm")
-    memory = site["memory"]
+    def site(key: str) -> Any:
+        return dask.config.get(f"jobqueue.slurm.{key}")
+
+    memory = site("memory")
     if cluster.memory_per_worker != "auto":
         memory = format_bytes(parse_bytes(cluster.memory_per_worker) * cluster.workers_per_job)
     if memory is None:
@@ -85,11 +92,11 @@ def _jobs(cluster: ClusterSection, security: "Security") -> "SpecCluster":
             cores=cluster.threads_per_worker * cluster.workers_per_job,
             processes=cluster.workers_per_job,
             memory=memory,
-            job_script_prologue=[*site["job-script-prologue"], *environment],
-            scheduler_options=site["scheduler-options"] | scheduler,
+            job_script_prologue=[*site("job-script-prologue"), *environment],
+            scheduler_options=site("scheduler-options") | scheduler,
             security=security,
             silence_logs=logging.CRITICAL,
-            **(_time_limits(cluster.hours, site["worker-extra-args"]) if cluster.hours else {}),
+            **(_time_limits(cluster.hours, site("worker-extra-args")) if cluster.hours else {}),
         )
 
 
@@ -124,9 +131,10 @@ def _certificates(security: "Security") -> "Iterator[Security]":
 
 async def _submitted(jobs: "SpecCluster") -> None:
     """Wait until the jobs are in the queue, and raise what keeps one from it."""
-    await jobs
+    while jobs.worker_spec.keys() - jobs.workers.keys():
+        await asyncio.sleep(0.05)
     for job in jobs.workers.values():
-        await job
+        await job  # those that were refused are tried again
 
 
 def _time_limits(hours: float, arguments: list[str]) -> dict[str, Any]:

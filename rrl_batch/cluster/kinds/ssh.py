@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from distributed import Security
     from distributed.deploy import Cluster
 
-_ORPHANED = "1 h"
+_IDLE = "1 h"
+_ALONE_SECONDS = 60
 
 
 @contextmanager
@@ -30,14 +31,16 @@ def ssh(cluster: ClusterSection, security: "Security") -> "Iterator[Cluster]":
         "protocol": protocol,
         "host": cluster.host,
         "dashboard_address": cluster.dashboard_address,
-        # of a client that was killed
-        "idle_timeout": _ORPHANED,
+        # where the client was killed
+        "idle_timeout": _IDLE,
     }
     workers = {
         "protocol": protocol,
         "n_workers": cluster.workers,
         "nthreads": cluster.threads_per_worker,
         "memory_limit": cluster.memory_per_worker,
+        # where the scheduler has gone
+        "death_timeout": _ALONE_SECONDS,
     }
     try:
         # the hosts inherit Dask's configuration, and find the certificates where they are here
