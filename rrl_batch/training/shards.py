@@ -193,7 +193,7 @@ def read_shards(root: Path, receipts: list[Receipt], source_ids: NDArray[np.int6
         stop = filled + int(np.count_nonzero(rows))
         for name, array in inputs.items():
             flat = shard.column(name).combine_chunks().flatten().to_numpy()
-            array[filled:stop] = flat.reshape(len(rows), -1)[rows]
+            array[filled:stop] = flat.reshape(len(rows), array.shape[1])[rows]
         filled = stop
     sequences, shape = inputs["sequences"], inputs["shape"]
     sequences = sequences.reshape(n_stars, widths["sequences"] // 2, 2)
