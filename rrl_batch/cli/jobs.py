@@ -16,7 +16,7 @@ from rrl_batch.cli.options import (
 from rrl_batch.errors import RunError, UserError
 
 if TYPE_CHECKING:
-    from rrl_batch.cluster.jobs import JobFolder, JobView
+    from rrl_batch.cluster.jobs import JobFolder
 
 _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 180.0
@@ -153,17 +153,15 @@ def _let_go(folder: "JobFolder") -> None:
         print(f"{error} Its driver, if there is one, stops all the same.")
 
 
-def _wait_until_over(folder: "JobFolder") -> "JobView":
-    """Wait until a job's driver has stopped; where there is none, note that the job has ended."""
+def _wait_until_over(folder: "JobFolder") -> None:
+    """Wait until a job's driver has gone; where there was none, note that the job has ended."""
     end = time.monotonic() + _STOP_SECONDS
-    while not (view := folder.look()).is_over:
-        if view.state in ("waiting", "lost"):
-            folder.end("cancelled")
-        elif time.monotonic() > end:
+    while (view := folder.look()).sign and view.sign.alive:
+        if time.monotonic() > end:
             raise RunError(f"{folder.id} has not stopped yet; 'rrl-batch status' tells when it is.")
-        else:
-            time.sleep(0.2)
-    return view
+        time.sleep(0.2)
+    if not view.is_over:
+        folder.end("cancelled")
 
 
 def _doctor(options: argparse.Namespace) -> int:
