@@ -147,7 +147,7 @@ def test_an_unexpected_failure_is_a_sentence_too(capsys, monkeypatch, tmp_path):
     def fail(_):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("rrl_batch.catalogue.verify.verify", fail)
+    monkeypatch.setattr("rrl_batch.run.verify", fail)
     sentence = fails(capsys, "verify", tmp_path, code=1)
     assert "failed (ZeroDivisionError: by zero); --traceback shows where." in sentence
     with pytest.raises(ZeroDivisionError):

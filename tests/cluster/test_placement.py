@@ -150,25 +150,27 @@ def test_the_members_of_each_kind_are_divided_evenly(backend, sizes, tmp_path, m
     assert [len(members) for members, _ in divide(kinds_of(tmp_path, ["gp"]), 4)] == [1] * 10
 
 
+RUNNING, FIRST_TASKS, DONE = Counter(), threading.Barrier(4), []
+
+
+def one_at_a_time(share):
+    """Stand for the fit of a share, on workers that are threads of this process."""
+    worker = get_worker().address
+    RUNNING[worker] += 1
+    if worker not in DONE:
+        FIRST_TASKS.wait(timeout=300)  # for those of the other workers
+    DONE.append(worker)
+    assert RUNNING[worker] == 1
+    RUNNING[worker] -= 1
+    members, plan = share
+    return [
+        FittedMember(m, "", 1, 1, 1, 0.0, {}, History([0.0], []), "", plan.fingerprint)
+        for m in members
+    ]
+
+
 def test_four_gpus_share_nine_networks_of_ten_folds_one_task_at_a_time(tmp_path, monkeypatch):
-    running, together = Counter(), threading.Barrier(4)
-    done = []
-
-    def fit(share):
-        worker = get_worker().address
-        running[worker] += 1
-        if worker not in done:
-            together.wait(timeout=300)  # for a first task on each of the others
-        done.append(worker)
-        assert running[worker] == 1
-        running[worker] -= 1
-        members, plan = share
-        return [
-            FittedMember(m, "", 1, 1, 1, 0.0, {}, History([0.0], []), "", plan.fingerprint)
-            for m in members
-        ]
-
-    monkeypatch.setattr(tasks, "fit_share", fit)
+    monkeypatch.setattr(tasks, "fit_share", one_at_a_time)
     kinds = kinds_of(tmp_path)
     with (
         LocalCluster(
@@ -179,5 +181,5 @@ def test_four_gpus_share_nine_networks_of_ten_folds_one_task_at_a_time(tmp_path,
     ):  # fmt: skip
         fitted = fit_members(other, kinds)
     assert [[f.member for f in some] for some in fitted] == [members for members, _ in kinds]
-    assert len(set(done)) == 4
-    assert len(done) == 90
+    assert len(set(DONE)) == 4
+    assert len(DONE) == 90

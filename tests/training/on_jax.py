@@ -227,4 +227,4 @@ def test_passes_are_counted_member_by_member(problems, inputs, monkeypatch):
     passes = []
     list(vectorised.fit(problems, inputs, SETTINGS, passes.append))
     # the first has fewer batches than the others, which a program has in common
-    assert passes == [1] * SETTINGS.epochs + [2] * SETTINGS.epochs
+    assert [len(some) for some in passes] == [1] * SETTINGS.epochs + [2] * SETTINGS.epochs

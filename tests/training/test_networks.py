@@ -33,8 +33,8 @@ def test_a_network_is_fitted_to_padded_curves_and_gives_dex(architecture, curves
     rows, member = np.arange(N_STARS), MemberId(architecture, 0, (0,))
     problem = Problem(member, 7, rows[:32], rows[32:], target, weights, scaling)
     passes = []
-    (done,) = trainer(architecture)([problem], inputs, settings, passes.append)
-    assert sum(passes) == len(done.history.training) == len(done.history.stopping) == 2
+    (done,) = trainer(architecture)([problem], inputs, settings, passes.extend)
+    assert len(passes) == len(done.history.training) == len(done.history.stopping) == 2
     start = build(architecture, N_POINTS, masked=True, n_static=n_static, seed=7).get_weights()
     network = done.predictor.network
     pairs = zip(start, network.get_weights(), strict=True)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,13 +57,25 @@ def slurm(cluster: ClusterSection, security: "Security") -> "Iterator[Cluster]":
             yield jobs
 
 
+@contextmanager
+def _interrupts_as_before() -> Iterator[None]:
+    """Keep what ctrl-C does: dask-jobqueue 0.9, when it is imported, lets it end the process."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _jobs(cluster: ClusterSection, security: "Security") -> "SpecCluster":
     """Return a scheduler in this process that can submit jobs."""
     import dask
     from dask.utils import format_bytes, parse_bytes
-    from dask_jobqueue import SLURMCluster
-    from dask_jobqueue.slurm import SLURMJob
     from distributed import Status
+
+    with _interrupts_as_before():
+        from dask_jobqueue import SLURMCluster
+        from dask_jobqueue.slurm import SLURMJob
 
     class Job(SLURMJob):
         async def close(self) -> None:
