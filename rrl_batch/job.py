@@ -62,6 +62,12 @@ class LabelsSection(Section):
         "compared with, in dex",
     )
 
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _scale_of_the_truth(cls, scale: Any) -> Any:
+        # the scale `true` of simulated stars, given without the quotes that TOML wants
+        return "true" if scale is True else scale
+
 
 class PreprocessSection(Section):
     """From epochs to the input of the network (Eq. 3 of Monti et al. 2024)."""

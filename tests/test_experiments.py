@@ -224,7 +224,8 @@ def test_an_experiment_with_other_folds_does_not_go_into_the_same_folder(
     client, run, labels, folder
 ):
     job = job_of(run)
-    other = job.model_copy(update={"training": job.training.model_copy(update={"folds": 2})})
+    folds = {"folds": FOLDS + 1}
+    other = job.model_copy(update={"training": job.training.model_copy(update=folds)})
     with pytest.raises(UserError, match=r"a finished experiment of another job .*: training\)"):
         experiments.compare(client, open_survey(run.survey), labels, folder, other)
 

@@ -5,6 +5,7 @@ import logging
 import shutil
 
 import pytest
+from distributed import Event
 
 from rrl_batch import flow
 from rrl_batch.cluster.events import EVENTS_FILE, JobEnded, from_json, read_events
@@ -104,12 +105,16 @@ def test_the_performance_is_kept_with_the_job_also_when_it_fails(client, tmp_pat
 
 
 def epochs(n):
+    Event("listening").wait(60)
     for epoch in range(n):
         report(epoch + 1, [("a member", epoch + 1, float("nan"), None)])
     return n
 
 
-def test_a_loss_that_is_no_number_is_none(client, tmp_path):
+def test_a_loss_that_is_no_number_is_none(client, tmp_path, monkeypatch):
+    listening, subscribe = Event("listening", client=client), client.subscribe_topic
+    # what a task says before the client listens comes with its result only
+    monkeypatch.setattr(client, "subscribe_topic", lambda *a: (subscribe(*a), listening.set()))
     with recording(client, "diverges", tmp_path):
         gather(
             client, client.map(epochs, [2], pure=False), stage="train", unit="epochs",

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import dask
@@ -18,7 +19,10 @@ from rrl_batch.job import make_job
 from rrl_batch.storage.commit import checksum
 from rrl_batch.survey.read import open_survey
 
-pytest.importorskip("dask_jobqueue", reason="the extra slurm is not installed")
+# not imported: that would change what ctrl-C does in this process
+pytestmark = pytest.mark.skipif(
+    find_spec("dask_jobqueue") is None, reason="the extra slurm is not installed"
+)
 
 DEPLOY = Path(__file__).parents[2] / "deploy/slurm"
 SITE = yaml.safe_load((DEPLOY / "jobqueue.yaml").read_text())["jobqueue"]
