@@ -171,13 +171,15 @@ def check(folder: Path, n_stars: int, epochs: int) -> bool:
             open_survey(folder / "survey"),
             read_labels(folder / "labels.parquet", "true"),
         )
-        with steps.step("training") as found, get_task_stream(client) as stream:
-            flow.train(client, survey, labels, folder / "model", job)
+        with steps.step("training") as found:
+            with get_task_stream(client) as stream:
+                flow.train(client, survey, labels, folder / "model", job)
             found.append(placed(stream.data, "fit", owners))
         if has_gpus:
             check_memory(steps, client, owners, before)
-        with steps.step("prediction") as found, get_task_stream(client) as stream:
-            flow.predict(client, survey, folder / "model", folder / "catalogue")
+        with steps.step("prediction") as found:
+            with get_task_stream(client) as stream:
+                flow.predict(client, survey, folder / "model", folder / "catalogue")
             found.append(placed(stream.data, "write_catalogue_partition", owners))
             found.append(check_engines(folder / "catalogue", "GPU" if has_gpus else "CPU"))
         with steps.step("GPUs that are hidden") as found:

@@ -108,9 +108,11 @@ def _say(message: dict[str, Any]) -> None:
 def _mark(key: Any) -> str:
     """Return what a task's key has in common for its worker and its client.
 
-    Dask gives tasks that it fuses a name of all of them, but with the token of the last.
+    Dask gives tasks of a bag that it fuses a name of all of them, but with the token of the last.
     """
-    name, *number = key if isinstance(key, tuple) else (key,)
+    if not isinstance(key, tuple):
+        return str(key)
+    name, *number = key
     return ":".join((name.rsplit("-", 1)[-1], *map(str, number)))
 
 

@@ -111,6 +111,24 @@ def epochs(n):
     return n
 
 
+def one_pass(member):
+    Event("listening").wait(60)
+    report(1, [(member, 1, 0.5, None)])
+
+
+def test_tasks_of_two_maps_are_told_apart(client, tmp_path, monkeypatch):
+    listening, subscribe = Event("listening", client=client), client.subscribe_topic
+    monkeypatch.setattr(client, "subscribe_topic", lambda *a: (subscribe(*a), listening.set()))
+    futures = [
+        client.map(one_pass, [member], key="fit", pure=False)[0] for member in ("first", "second")
+    ]
+    with recording(client, "two maps", tmp_path):
+        gather(client, futures, stage="train", unit="epochs", planned=[1, 1])
+    losses = state_of(tmp_path).losses
+    assert {member: event.task for member, (event,) in losses.items()} == {"first": 0, "second": 1}
+    listening.clear()
+
+
 def test_a_loss_that_is_no_number_is_none(client, tmp_path, monkeypatch):
     listening, subscribe = Event("listening", client=client), client.subscribe_topic
     # what a task says before the client listens comes with its result only
