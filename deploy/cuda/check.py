@@ -23,7 +23,7 @@ from rrl_batch.catalogue.verify import read_catalogue
 from rrl_batch.cluster.connect import connect
 from rrl_batch.cluster.kinds.cuda import visible_gpus
 from rrl_batch.cluster.placement import Workers, all_workers, workers_for_keras
-from rrl_batch.cluster.worker import GPU
+from rrl_batch.cluster.worker import GPU, takes_turns
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import ClusterSection, make_job
 from rrl_batch.models.device import WITHOUT_GPU
@@ -87,8 +87,9 @@ def resident() -> int:
     return psutil.Process().memory_info().rss
 
 
+@takes_turns
 def hidden() -> bool:
-    """Return whether GPUs are hidden from a worker."""
+    """Return, as a task, whether GPUs are hidden from its worker."""
     return all(os.environ.get(name) == value for name, value in WITHOUT_GPU.items())
 
 
@@ -184,7 +185,9 @@ def check(folder: Path, n_stars: int, epochs: int) -> bool:
             found.append(check_engines(folder / "catalogue", "GPU" if has_gpus else "CPU"))
         with steps.step("GPUs that are hidden") as found:
             seeing = [
-                w for w, is_hidden in client.run(hidden, workers=others).items() if not is_hidden
+                worker
+                for worker in others
+                if not client.submit(hidden, workers=[worker], pure=False).result()
             ]
             if seeing:
                 raise Failed(
