@@ -58,7 +58,7 @@ def by_polars(path: Path, wanted: pa.Array) -> int:
 
     columns = ["source_id", "g_transit_time", "g_transit_mag", "g_transit_flux_over_error",
                "variability_flag_g_reject"]  # fmt: skip
-    table = pl.read_csv(path, comment_prefix="#", columns=columns, infer_schema=False, n_threads=1)
+    table = pl.read_csv(path, comment_prefix="#", columns=columns, infer_schema=False)
     rows = table.filter(pl.col("source_id").cast(pl.Int64).is_in(wanted.to_pylist()))
     return int(rows["g_transit_time"].str.count_matches(",").sum()) + len(rows)
 
