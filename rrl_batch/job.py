@@ -389,6 +389,21 @@ class ClusterSection(Section):
         10, gt=0, description="minutes that the first worker may take to come"
     )
 
+    @field_validator("memory_per_worker")
+    @classmethod
+    def _amount_of_memory(cls, memory: str) -> str:
+        from dask.utils import parse_bytes
+
+        if memory != "auto":
+            try:
+                parse_bytes(memory)
+            except ValueError:
+                raise ValueError(
+                    f"cluster.memory_per_worker = '{memory}' is no amount of memory; give a number "
+                    f"with its unit, e.g. '4 GiB', or 'auto'."
+                ) from None
+        return memory
+
     @model_validator(mode="after")
     def _options_of_its_kind(self) -> Self:
         for name in NEEDED_OPTIONS[self.kind]:

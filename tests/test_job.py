@@ -398,3 +398,8 @@ def test_options_of_kinds_of_clusters_are_options():
         assert set(table) == set(get_args(ClusterSection.model_fields["kind"].annotation))
         assert {name for names in table.values() for name in names} <= options
     assert all(set(NEEDED_OPTIONS[kind]) <= set(CLUSTER_OPTIONS[kind]) for kind in CLUSTER_OPTIONS)
+
+
+def test_an_amount_of_memory_that_is_none_is_refused():
+    with pytest.raises(UserError, match="memory_per_worker = '4 Gigs' is no amount"):
+        make_job({"cluster": {"memory_per_worker": "4 Gigs"}}, "test")

@@ -1,6 +1,7 @@
 """The commands about jobs on a cluster: submit them, watch them, stop them, see what they lack."""
 
 import argparse
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,8 @@ def _submit(options: argparse.Namespace) -> None:
     check_sole_writer(outputs(job))
     with connected(job.cluster) as client:
         check_versions(client)
+        if not client.scheduler_info(n_workers=-1)["workers"]:
+            print("the cluster has no workers yet; the job waits for one.", file=sys.stderr)
         folder = make_folder(options, job)
         try:
             submit(client, folder, options.line)

@@ -47,10 +47,12 @@ def reach(address: str, security: Security) -> str:
     if "://" not in address:
         address = f"{'tls' if security.require_encryption else 'tcp'}://{address}"
     scheme, location = parse_address(address)
-    if scheme not in ("tcp", "tls"):
+    if scheme not in ("tcp", "tls", "http", "https"):
         return address
     try:
         host, port = parse_host_port(location)
+        if scheme.startswith("http"):
+            raise ValueError(scheme)
     except ValueError:
         raise UserError(
             f"'{address}' is not a scheduler's address; it reads tcp://HOST:PORT or tls://HOST:PORT."
@@ -61,7 +63,10 @@ def reach(address: str, security: Security) -> str:
         else:
             _try_tcp(address, host, port, security)
     except OSError as error:
-        raise RunError(f"No scheduler answers at {address}: {error}.") from None
+        raise RunError(
+            f"No scheduler answers at {address} ({error}); is 'dask scheduler' running there, and "
+            f"does the network let this machine through?"
+        ) from None
     return address
 
 
@@ -98,7 +103,14 @@ def _try_tcp(address: str, host: str, port: int, security: Security) -> None:
             f"Certificates are given, but {address} is not encrypted; write tls://{host}:{port}, "
             f"or give none."
         )
-    if not _speaks_first(host, port) and _speaks_tls(host, port):
+    if _speaks_first(host, port):
+        return
+    if _speaks_http(host, port):
+        raise UserError(
+            f"What answers at {address} is a web server, the dashboard perhaps, and no scheduler; "
+            f"give the scheduler's port, most often 8786."
+        )
+    if _speaks_tls(host, port):
         raise UserError(
             f"The scheduler at {address} speaks TLS; write tls://{host}:{port}, and name the "
             f"folder of your certificate with --tls, cluster.tls or {TLS_VARIABLE} ({README})."
@@ -182,6 +194,17 @@ def _speaks_first(host: str, port: int) -> bool:
         try:
             return bool(plain.recv(1))
         except TimeoutError:
+            return False
+
+
+def _speaks_http(host: str, port: int) -> bool:
+    """Tell whether a web server is there; Dask would wait for it without end."""
+    with _connected(host, port) as plain:
+        plain.settimeout(_SILENCE_SECONDS)
+        try:
+            plain.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+            return plain.recv(5) == b"HTTP/"
+        except OSError:
             return False
 
 

@@ -66,12 +66,16 @@ def note(view: JobView, now: float) -> str:
     if view.run.ended:
         return view.run.ended.message
     if view.state == "waiting":
-        return "no worker has started its driver yet."
+        return (
+            "no worker has started its driver yet. If its scheduler was stopped since, submit the "
+            "job again."
+        )
     if view.state == "lost":
         since = f"for {duration(now - view.sign.heard)}" if view.sign else "any more"
         return (
-            f"its driver has not been heard of {since}. If its scheduler is there, another worker "
-            f"starts it again; if not, submit the job again, which goes on from what is finished."
+            f"its driver has not been heard of {since}. If its scheduler runs on, another worker "
+            f"starts it again; if it was stopped, submit the job again, which goes on from what is "
+            f"finished."
         )
     return ""
 

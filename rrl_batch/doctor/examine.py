@@ -20,10 +20,6 @@ from rrl_batch.errors import RunError, UserError
 if TYPE_CHECKING:
     from distributed import Client
 
-_NOT_THERE = (
-    " Is it running there ('dask scheduler'), and does the network let this machine through?"
-)
-
 Check = Callable[[Subject], Iterable[Finding]]
 Line = tuple[str, Finding]
 
@@ -96,11 +92,8 @@ def _connect(stack: ExitStack, subject: Subject) -> "tuple[Client | None, list[L
         client = stack.enter_context(connected(subject.cluster))
         if subject.cluster.address is None:
             wait_for_workers(client, subject.cluster)
-    except UserError as error:
+    except (UserError, RunError) as error:
         return None, [("scheduler", fails(str(error)))]
-    except RunError as error:
-        remedy = _NOT_THERE if subject.cluster.address else ""
-        return None, [("scheduler", fails(f"{error}{remedy}"))]
     return client, []
 
 

@@ -4,7 +4,9 @@ import asyncio
 import runpy
 import shutil
 import socket
+import threading
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import dask
@@ -160,9 +162,9 @@ def silent():
 def test_silence_and_refusal_are_failures_of_the_run(silent, certificates, monkeypatch):
     monkeypatch.setattr(handshake, "_CONNECT_SECONDS", 0.2)
     security = make_security(certificates / "client")
-    with pytest.raises(RunError, match=r"No scheduler answers at tls://127.*: .*timed out"):
+    with pytest.raises(RunError, match=r"No scheduler answers at tls://127.*timed out"):
         reach(silent, security)
-    with pytest.raises(RunError, match=r"No scheduler answers at tls://127.0.0.1:9: .*refused"):
+    with pytest.raises(RunError, match=r"No scheduler answers at tls://127.0.0.1:9 .*refused"):
         reach("tls://127.0.0.1:9", security)
     with pytest.raises(UserError, match=r"'tls://head' is not a scheduler's address; it reads"):
         reach("head", security)
@@ -216,3 +218,12 @@ def test_a_key_with_a_password_is_refused_and_not_asked_for(certificates, tmp_pa
     )
     with pytest.raises(UserError, match="has a password"):
         make_security(folder)
+
+
+def test_a_web_server_is_no_scheduler():
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = f"tcp://127.0.0.1:{server.server_port}"
+        assert "is a web server, the dashboard perhaps, and no scheduler" in refused(where)
+        server.shutdown()
+    assert "it reads tcp://HOST:PORT or tls://HOST:PORT" in refused("http://127.0.0.1:8787")

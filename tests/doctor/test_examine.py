@@ -53,7 +53,7 @@ def test_a_scheduler_that_does_not_answer_fails_and_the_rest_is_looked_at(monkey
     assert ("fails", "scheduler") in found
     assert ("warning", "cluster") in found
     assert ("ok", "machine") in found
-    assert "Is it running there ('dask scheduler')" in " ".join(text.split())
+    assert "is 'dask scheduler' running there" in " ".join(text.split())
     assert last.endswith("1 fails")
 
 
