@@ -23,6 +23,9 @@ from pydantic import (
 
 from rrl_batch.errors import UserError, hint
 
+LEAST_MEMORY = 320_000_000
+"""Bytes that a worker takes before it has anything to do."""
+
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 """What an option is given, one after the other."""
 
@@ -394,14 +397,21 @@ class ClusterSection(Section):
     def _amount_of_memory(cls, memory: str) -> str:
         from dask.utils import parse_bytes
 
-        if memory != "auto":
-            try:
-                parse_bytes(memory)
-            except ValueError:
-                raise ValueError(
-                    f"cluster.memory_per_worker = '{memory}' is no amount of memory; give a number "
-                    f"with its unit, e.g. '4 GiB', or 'auto'."
-                ) from None
+        if memory == "auto":
+            return memory
+        given = f"cluster.memory_per_worker = '{memory}' is"
+        try:
+            amount = parse_bytes(memory)
+        except ValueError:
+            raise ValueError(
+                f"{given} no amount of memory; give a number with its unit, e.g. '4 GiB', or "
+                f"'auto'."
+            ) from None
+        if amount < LEAST_MEMORY:
+            raise ValueError(
+                f"{given} less than a worker takes for itself, about 300 MB, and it would be "
+                f"killed whenever it starts; give more, '2 GB' for training networks."
+            )
         return memory
 
     @model_validator(mode="after")

@@ -400,6 +400,10 @@ def test_options_of_kinds_of_clusters_are_options():
     assert all(set(NEEDED_OPTIONS[kind]) <= set(CLUSTER_OPTIONS[kind]) for kind in CLUSTER_OPTIONS)
 
 
-def test_an_amount_of_memory_that_is_none_is_refused():
-    with pytest.raises(UserError, match="memory_per_worker = '4 Gigs' is no amount"):
-        make_job({"cluster": {"memory_per_worker": "4 Gigs"}}, "test")
+@pytest.mark.parametrize(
+    ("memory", "sentence"),
+    [("4 Gigs", "'4 Gigs' is no amount"), ("10 MB", "'10 MB' is less than a worker takes")],
+)
+def test_memory_that_no_worker_could_have_is_refused(memory, sentence):
+    with pytest.raises(UserError, match=f"memory_per_worker = {sentence}"):
+        make_job({"cluster": {"memory_per_worker": memory}}, "test")
