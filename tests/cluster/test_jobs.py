@@ -58,11 +58,11 @@ def test_the_job_that_is_kept_is_the_job_that_was_given(tmp_path):
         },
         "test",
     )  # fmt: skip
-    absolute = job.absolute(Path("/work"))
+    absolute = job.absolute(Path("/data"))
     assert absolute.paths() == {
-        "survey": Path("/work/survey"),
+        "survey": Path("/data/survey"),
         "labels": Path("/data/labels.csv"),
-        "experiment": Path("/work/out"),
+        "experiment": Path("/data/out"),
     }
     kept = JobFolder.create(tmp_path, "sky", absolute, "rrl-batch run sky.toml")
     assert kept.job == absolute
