@@ -1,6 +1,7 @@
 """Drivers: one a job, one an output, and none that cannot be stopped."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -40,7 +41,15 @@ def test_a_driver_gives_signs_of_life_and_leaves_none(folder):
     assert folder.last_sign() is None
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.fixture
+def interruptible():
+    """Let ctrl-C interrupt, whatever other tests have made of it in this process."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("quick", "interruptible")
 def test_a_job_that_is_to_stop_interrupts_its_driver(folder):
     folder.ask_to_stop()
     with pytest.raises(KeyboardInterrupt), driving.driving(folder):

@@ -20,11 +20,15 @@ from rrl_batch.storage.commit import checksum
 from rrl_batch.survey.read import open_survey
 
 # not imported: that would change what ctrl-C does in this process
-pytestmark = pytest.mark.skipif(
-    find_spec("dask_jobqueue") is None, reason="the extra slurm is not installed"
-)
+JOBQUEUE = find_spec("dask_jobqueue")
+pytestmark = pytest.mark.skipif(JOBQUEUE is None, reason="the extra slurm is not installed")
 
 DEPLOY = Path(__file__).parents[2] / "deploy/slurm"
+DEFAULTS = (
+    yaml.safe_load(Path(JOBQUEUE.origin).with_name("jobqueue.yaml").read_text())["jobqueue"]
+    if JOBQUEUE
+    else {}
+)
 SITE = yaml.safe_load((DEPLOY / "jobqueue.yaml").read_text())["jobqueue"]
 
 
@@ -60,7 +64,7 @@ def test_a_queue_gives_the_catalogue_of_this_machine_and_as_many_workers_as_it_n
     """A worker that ends is replaced, and another is asked for when there is much to do."""
     monkeypatch.chdir(tmp_path)
     settings = {
-        "jobqueue": dask.config.merge(dask.config.get("jobqueue"), SITE),
+        "jobqueue": dask.config.merge(DEFAULTS, SITE),
         "distributed.deploy.lost-worker-timeout": "0.1s",
     }
     with dask.config.set(settings), connect(section(workers=2, min_workers=1, hours=1)) as client:
