@@ -8,13 +8,12 @@ import gzip
 import io
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from machine import shortest
 from record import parser, record
 
 from rrl_batch.sources.bulk.mirror import BulkFile
@@ -75,16 +74,6 @@ def by_pandas(path: Path, wanted: pa.Array) -> int:
     return found
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return the processor time of the shortest run, which others lengthen least."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
 def main() -> None:
     options = parser(__doc__).parse_args()
     pa.set_cpu_count(1)
@@ -109,7 +98,7 @@ def main() -> None:
         for name, way in ways.items():
             if (found := way()) != expected:
                 raise SystemExit(f"{name}: found {found} transits of {expected}")
-            times[name] = seconds(way)
+            times[name] = shortest(way, REPEATS)
         memory = {n: ours(path, wanted)[1] / 1e6 for n, path in paths.items()}
     lines = ["| reader | MB of text a second and core |", "|---|---:|"]
     lines += [f"| {name} | {size / value:.0f} |" for name, value in times.items()]

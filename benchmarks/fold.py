@@ -4,7 +4,6 @@ Astropy's `TimeSeries.fold` is what a user would reach for; it is timed on a few
 cleaning. All give the same phases.
 """
 
-import time
 from collections.abc import Callable
 
 import astropy.units as u
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.time import Time
 from astropy.timeseries import TimeSeries
+from machine import shortest
 from record import parser, record
 
 from rrl_batch.lightcurve.batch import LightCurveBatch
@@ -74,12 +74,7 @@ def by_astropy(batch: LightCurveBatch, origin: FloatArray) -> FloatArray:
 
 def microseconds(work: Callable[[], object], n_stars: int) -> float:
     """Return the processor time a star of the shortest run, which others lengthen least."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return 1e6 * min(times) / n_stars
+    return 1e6 * shortest(work, REPEATS) / n_stars
 
 
 def largest_difference(phase: FloatArray, reference: FloatArray) -> float:

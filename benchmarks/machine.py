@@ -4,7 +4,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -27,18 +27,23 @@ def processor() -> str:
     return models[0] if models else platform.processor()
 
 
+def shortest(work: Callable[[], object], repeats: int) -> float:
+    """Return the processor time of the shortest run, which others lengthen least, in s."""
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
 def matrix_product_rate(size: int = 2048, repeats: int = 5) -> float:
     """Return one core's rate of numpy's float32 matrix product, in GFLOP/s.
 
     Processor time is that of all threads, so that the number of BLAS threads makes no difference.
     """
     a = np.random.default_rng(0).random((size, size), np.float32)
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        a @ a
-        times.append(time.process_time() - start)
-    return 2e-9 * size**3 / min(times)
+    return 2e-9 * size**3 / shortest(lambda: a @ a, repeats)
 
 
 def gru_operations(n_points: int) -> int:

@@ -19,6 +19,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # before numpy
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from machine import shortest
 from record import parser, record
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GridSearchCV
@@ -126,12 +127,7 @@ def scores(x: FloatArray, labels: pd.DataFrame) -> dict[str, FloatArray]:
 
 def microseconds(work: Callable[[], object], amount: int) -> float:
     """Return the processor time of the shortest of five runs, by amount."""
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return 1e6 * min(times) / amount
+    return 1e6 * shortest(work, 5) / amount
 
 
 def on_the_cluster() -> str:

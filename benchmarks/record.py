@@ -32,7 +32,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         "--check",
         action="store_true",
         help="record nothing; compare with the last record, exit code 1 if a ratio fell by more "
-        f"than {LARGEST_FALL:.0%}",
+        f"than {LARGEST_FALL:.0%}%",  # argparse takes two for one
     )
     return command_line
 

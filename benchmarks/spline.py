@@ -4,8 +4,6 @@ Run as ``python benchmarks/spline.py``; the real light curves are added where th
 checkout.
 """
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from machine import shortest
 from record import parser, record
 from scipy.interpolate import make_smoothing_spline
 
@@ -76,27 +75,17 @@ def scipy_smooth(curves: Curves, stars: range, centred: bool = False) -> FloatAr
     return np.array(smoothed)
 
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Return the processor time of the shortest run, which other programs lengthen least."""
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
 def rows(name: str, curves: Curves) -> tuple[list[str], dict[str, float]]:
     """Time scipy and both methods on the same curves; return rows of the table, and ratios."""
     n_stars = len(curves.offsets) - 1
     some = range(0, n_stars, n_stars // N_SCIPY)
     references = scipy_smooth(curves, some), scipy_smooth(curves, some, centred=True)
-    scipy_us = 1e6 * seconds(lambda: scipy_smooth(curves, some), 3) / len(some)
+    scipy_us = 1e6 * shortest(lambda: scipy_smooth(curves, some), 3) / len(some)
     table = [f"| {name} | `make_smoothing_spline` | {scipy_us:,.0f} | 1 | | |"]
     ratios = {}
     for method in ("scipy", "robust"):
         smoothed = smooth(*curves, N_POINTS, method)
-        own_us = 1e6 * seconds(lambda m=method: smooth(*curves, N_POINTS, m), REPEATS) / n_stars
+        own_us = 1e6 * shortest(lambda m=method: smooth(*curves, N_POINTS, m), REPEATS) / n_stars
         agreement = "| | "
         if method == "scipy":
             differences = [np.abs(smoothed.mag[some] - ref).max(axis=1) for ref in references]

@@ -4,7 +4,6 @@ Run as ``python benchmarks/stages.py`` after ``full_sky.py``, whose single-membe
 """
 
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from full_sky import POINTS, ROOT
-from machine import matrix_product_rate
+from machine import matrix_product_rate, shortest
 from record import parser, record
 
 from rrl_batch.contracts import STARS
@@ -78,12 +77,7 @@ def simulate(n_epochs: int) -> LightCurveBatch:
 def seconds(work: Callable[[], object]) -> float:
     """Return the processor time of the fastest run; the first one may compile."""
     work()
-    times = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
+    return shortest(work, REPEATS)
 
 
 def measure(n_epochs: int, folder: Path) -> Measured:

@@ -220,6 +220,16 @@ def gather(
     return [results[i] for i in range(len(futures))]
 
 
+def workers_with(client: "Client", resources: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """Return what the scheduler knows of the workers that declare some resources, by address."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return {
+        address: worker
+        for address, worker in workers.items()
+        if all(worker["resources"].get(name, 0) >= n for name, n in resources.items())
+    }
+
+
 class _Watch:
     """An eye on the workers: without one that runs, a stage waits in silence."""
 
@@ -236,11 +246,7 @@ class _Watch:
         if now < self._next:
             return
         self._next = now + _LOOK_SECONDS
-        workers = [
-            worker
-            for worker in self._client.scheduler_info(n_workers=-1)["workers"].values()
-            if all(worker["resources"].get(name, 0) >= n for name, n in self._resources.items())
-        ]
+        workers = workers_with(self._client, self._resources).values()
         if not workers and not self._told:
             lacking = f"no workers that declare {', '.join(self._resources)}"
             none = lacking if self._resources else "no workers"

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from rrl_batch.cluster.environment import keras_backend
-from rrl_batch.cluster.monitor import gather
+from rrl_batch.cluster.monitor import gather, workers_with
 from rrl_batch.cluster.worker import GPU, takes_turns
 from rrl_batch.errors import UserError
 from rrl_batch.models.device import claim_gpu
@@ -40,7 +40,7 @@ class Workers:
 
 def all_workers(client: "Client") -> Workers:
     """Return all workers, for tasks that Keras has no part in."""
-    return Workers(list(client.scheduler_info(n_workers=-1)["workers"]))
+    return Workers(list(workers_with(client, {})))
 
 
 def workers_for_keras(client: "Client") -> Workers:
@@ -48,10 +48,9 @@ def workers_for_keras(client: "Client") -> Workers:
 
     Each is asked whether Keras finds its GPU; it is said of which that is not so.
     """
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    owners = [a for a, worker in workers.items() if worker["resources"].get(GPU, 0) >= 1]
+    owners = list(workers_with(client, {GPU: 1}))
     if not owners:
-        return Workers(list(workers))
+        return all_workers(client)
     # another one may answer for one that has gone
     asking = [
         client.submit(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from rrl_batch.cluster.monitor import MORE_MEMORY, gather, timed
+from rrl_batch.cluster.monitor import MORE_MEMORY, gather, timed, workers_with
 from rrl_batch.errors import RunError
 from rrl_batch.models.device import WITHOUT_GPU
 
@@ -114,9 +114,8 @@ def compile_once(
 
     wanted = resources or {}
     hosts: dict[str, list[str]] = {}
-    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
-        if all(worker["resources"].get(name, 0) >= n for name, n in wanted.items()):
-            hosts.setdefault(worker["host"], []).append(address)
+    for address, worker in workers_with(client, wanted).items():
+        hosts.setdefault(worker["host"], []).append(address)
     # any worker of the host, and any other rather than none: one may die of it
     with span("compile"):
         compiling = [

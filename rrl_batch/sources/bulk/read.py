@@ -9,7 +9,7 @@ import hashlib
 import io
 import zlib
 from collections.abc import Iterator
-from itertools import islice, takewhile
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -88,9 +88,9 @@ class Reader:
         """Return the number of lines ahead of the names of the columns; check these."""
         path = self._file.path
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt") as file:
-            comments = sum(1 for _ in takewhile(lambda line: line.startswith("#"), file))
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt") as file:
-            names = next(islice(file, comments, None), "").rstrip("\n").split(",")
+            numbered = enumerate(chain(file, [""]))
+            comments, line = next((n, s) for n, s in numbered if not s.startswith("#"))
+        names = line.rstrip("\n").split(",")
         for name in ("source_id", *_ARRAYS):
             if name not in names:
                 raise UserError(
