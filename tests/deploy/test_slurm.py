@@ -49,6 +49,13 @@ def slurm():
         yield conf
 
 
+@pytest.fixture(autouse=True)
+def jobqueue_configuration():
+    """Give dask-jobqueue's settings to each test: it loads them once, whoever imports it first."""
+    with dask.config.set({"jobqueue": DEFAULTS}):
+        yield
+
+
 def jobs(slurm):
     """Return the jobs that wait or run."""
     return sandbox.ask_slurm(slurm, "squeue", "-h", "-t", "pending,running").splitlines()
