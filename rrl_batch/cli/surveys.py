@@ -80,9 +80,12 @@ def _ingest_bulk(options: argparse.Namespace) -> None:
 
 
 def _print_ingested(manifest: "Manifest", out: Path) -> None:
+    from rrl_batch.report.survey_page import write_summary
+
     transits = manifest.provenance["transits"]
     print(transits["summary"])
     repeated = transits["kept"] - sum(receipt.counts["epochs"] for receipt in manifest.partitions)
     if repeated:
         print(f"{repeated:,} of the transits kept were given more than once, and are there once.")
     print(f"survey     {out}: {manifest.rows:,} stars")
+    print(f"summary    {write_summary(out)}")

@@ -28,7 +28,7 @@ from rrl_batch.survey.alignment import check_epochs
 from rrl_batch.survey.read import Survey
 from rrl_batch.training.fit import FittedMember, most_epochs
 from rrl_batch.training.problem import FitSettings, MemberId, Plan
-from rrl_batch.training.shards import Selection
+from rrl_batch.training.selection import Selection
 from rrl_batch.training.start import store_labels
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def ingredients(client: "Client", survey: Survey, labels: pd.DataFrame) -> dict[
 
 def selection_of(job: Job) -> Selection:
     """Return which stars a job trains on."""
-    return Selection(**job.training.model_dump(include=set(Selection.__dataclass_fields__)))
+    return Selection(job.training.modes, job.training.select)
 
 
 def fit_settings_of(job: Job, architecture: str) -> FitSettings:
