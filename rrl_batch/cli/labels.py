@@ -21,7 +21,7 @@ def add_labels(sources: Commands) -> None:
     )
     labels.add_argument(
         "--column", dest="columns", action="append", default=[], metavar="OURS=THEIRS",
-        help="what the table calls source_id, feh, feh_error, scale, fold or rival; may be repeated",
+        help="what the table calls source_id, feh, feh_error, scale, fold or rival; repeatable",
     )  # fmt: skip
     labels.add_argument(
         "--published", type=Path, help="file of published tables, in place of those known"

@@ -25,6 +25,9 @@ KNOWN = (*LABELS.names, FOLD.name, RIVAL.name)
 
 _PREFIX = r"^\s*(Gaia\s+E?DR\d\s+)?"
 
+_DEX = ("[Sun]", "[sun]", "[-]", "dex(1)", "dex")
+"""Units of a logarithm of abundance."""
+
 log = logging.getLogger(__name__)
 
 
@@ -176,8 +179,14 @@ def _renamed(
             )
         if there is not None:
             chosen[name] = there
-    fields = [table.schema.field(other).with_name(name) for name, other in chosen.items()]
+    fields = [_in_dex(table.schema.field(other)).with_name(name) for name, other in chosen.items()]
     return pa.table([table[other] for other in chosen.values()], schema=pa.schema(fields))
+
+
+def _in_dex(field: pa.Field) -> pa.Field:
+    """Return a column without its unit, if that is one of the CDS' ways to write dex."""
+    unit = (field.metadata or {}).get(b"unit", b"").decode()
+    return field.remove_metadata() if unit in _DEX else field
 
 
 def _with_scale(table: pa.Table, scale: str) -> pa.Table:
