@@ -389,7 +389,7 @@ class ClusterSection(Section):
         description="where the dashboard listens; if the port is taken, at another",
     )
     start_timeout: float = Field(
-        10, gt=0, description="minutes that the first worker may take to come"
+        10, gt=0, description="minutes that a worker may take to come where there is none"
     )
 
     @field_validator("memory_per_worker")
