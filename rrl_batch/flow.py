@@ -30,7 +30,7 @@ from rrl_batch.sources.bulk.mirror import contents, files_for
 from rrl_batch.sources.bulk.stage import StagedFile, Staging
 from rrl_batch.sources.files import stage_transits
 from rrl_batch.sources.synthetic import simulate_stars
-from rrl_batch.sources.synthetic.labels import MEASURED, make_labels
+from rrl_batch.sources.synthetic.labels import MEASURED, check_replaceable, make_labels
 from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 from rrl_batch.sources.tables import read_stars
 from rrl_batch.sources.transits import StagedLightCurves, TransitCounts
@@ -67,6 +67,7 @@ TRAINING_SET = "training"
 def simulate(client: "Client", n_stars: int, seed: int, out: Path, labels: Path) -> Manifest:
     """Write a synthetic survey, and its stars' metallicities, true and photometric."""
     made_from = {"stars": n_stars, "seed": seed, "code_version": __version__}
+    check_replaceable(labels)
     found = _finished_survey(out, made_from)
     if found and labels.exists():
         return found

@@ -66,7 +66,9 @@ def read_job_file(options: argparse.Namespace) -> "Job":
     from rrl_batch.job import read_job
 
     tls = [f"cluster.tls={options.tls}"] if options.tls else []
-    return read_job(options.job, [*options.settings, *tls], options.scheduler)
+    job = read_job(options.job, [*options.settings, *tls], options.scheduler)
+    job.check_where_it_writes(options.job, options.settings)
+    return job
 
 
 @contextmanager
