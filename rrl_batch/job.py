@@ -392,6 +392,22 @@ class ClusterSection(Section):
         10, gt=0, description="minutes that a worker may take to come where there is none"
     )
 
+    @field_validator("dashboard_address")
+    @classmethod
+    def _host_and_port(cls, address: str) -> str:
+        from distributed.comm.addressing import parse_host_port
+
+        try:
+            _, port = parse_host_port(address, -1)
+        except ValueError:
+            port = -1
+        if not 0 <= port < 2**16:
+            raise ValueError(
+                f"cluster.dashboard_address = '{address}' is no address; give host and port, e.g. "
+                f"'127.0.0.1:8787', or port 0 for one that is free."
+            )
+        return address
+
     @field_validator("memory_per_worker")
     @classmethod
     def _amount_of_memory(cls, memory: str) -> str:
@@ -848,6 +864,7 @@ def _sentence(error: ValidationError) -> str:
         kind = "key" if len(location) > 1 else "section"
         return f"unknown {kind} '{name}'; {hint(location[-1], known)}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
+    message = message.replace("tuple", "list")  # which is what TOML has
     return f"'{name}' = {fault['input']!r} is not valid: {message}."
 
 

@@ -66,7 +66,7 @@ def test_settings_take_precedence_and_have_the_types_of_toml(tmp_path):
             "[search.space]\n'model.dropout' = []\n",
             "'search.space.model.dropout' = [] is not valid",
         ),
-        ("[experiment.grid]\n'model.dropout' = []\n", "= [] is not valid: tuple should have at"),
+        ("[experiment.grid]\n'model.dropout' = []\n", "= [] is not valid: list should have at"),
         ("[experiment.blends]\nboth = []\n", "'experiment.blends.both' = [] is not valid"),
         ("[training]\nfolds = 1\n", "'training.folds' = 1 is not valid"),
         ("[training]\nfolds = 'x'\n", "'training.folds' = 'x' is not valid"),
@@ -329,6 +329,9 @@ def test_the_points_of_a_search_are_all_combinations_of_its_space():
     ("section", "sentence"),
     [
         ("kind = 'cloud'", "'cluster.kind' = 'cloud' is not valid"),
+        ("kind = 'ssh'\nhosts = 'a'", "'cluster.hosts' = 'a' is not valid: input should be a v"),
+        ("dashboard_address = 'head'", "cluster.dashboard_address = 'head' is no address; give h"),
+        ("dashboard_address = 'head:99999'", "cluster.dashboard_address = 'head:99999' is no addr"),
         (
             "kind = 'address'",
             "The job's cluster is of kind 'address' but names no cluster.address; add it to the "
