@@ -64,7 +64,7 @@ def write_shard(
     Receipt
         Its counts are of stars: `labelled`; its summary has `cuts`, what each cut has removed.
     """
-    path = f"shards/{number:06d}.parquet"
+    path = f"shards/{number:06d}.{fingerprint[:12]}.parquet"
     receipt = finished(root, path, fingerprint)
     if receipt:
         return receipt
