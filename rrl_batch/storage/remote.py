@@ -1,7 +1,7 @@
 """Paths of object stores, such as s3://bucket/catalogue, beside those of file systems.
 
-They are those of `universal_pathlib`, which have the methods of a `pathlib.Path`. Where the store is,
-and who may write there, is in the environment (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID`` …).
+They are those of `universal_pathlib`, which have the methods of a `pathlib.Path`. Where the store
+is, and who may write there, is in the environment (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID`` …).
 """
 
 import shutil
@@ -13,7 +13,20 @@ from rrl_batch.errors import PassingError, UserError
 if TYPE_CHECKING:
     from upath import UPath
 
+try:
+    from obstore.exceptions import BaseError as ObjectStoreError
+except ImportError:  # the extra `s3`
+
+    class ObjectStoreError(Exception):  # type: ignore[no-redef]
+        """What a store that is not there cannot raise."""
+
+
 PROTOCOL = "s3"
+
+__all__ = [
+    "ObjectStoreError", "content_of", "is_remote", "path_of", "put", "readable", "remove_tree",
+    "rename",
+]  # fmt: skip
 
 
 def path_of(text: str | Path) -> Path:
@@ -26,16 +39,20 @@ def path_of(text: str | Path) -> Path:
     """
     if isinstance(text, Path) or "://" not in str(text):
         return Path(text)
+    if not isinstance(text, str):
+        return text  # one already
     protocol = str(text).partition("://")[0]
     if protocol != PROTOCOL:
-        raise UserError(f"{text} is neither a path nor at {PROTOCOL}://BUCKET/…; name one of these.")
+        raise UserError(
+            f"{text} is neither a path nor at {PROTOCOL}://BUCKET/…; name one of these."
+        )
     try:
         from rrl_batch.storage.object_store import ObjectPath
     except ImportError:
         raise UserError(
             f"{text} is in an object store, for which 'obstore' is needed; install rrl-batch[s3]."
         ) from None
-    return cast("Path", ObjectPath(text, protocol=PROTOCOL))
+    return cast("Path", ObjectPath(text, protocol="s3"))
 
 
 def is_remote(path: Path) -> bool:

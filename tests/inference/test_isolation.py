@@ -42,13 +42,14 @@ def _importable(monkeypatch):
 
 @pytest.fixture(scope="module")
 def batch(run) -> LightCurveBatch:
-    return next(iter(open_survey(run.survey).largest.batches()))
+    """Few stars: each time that their process dies, another has to start."""
+    return next(iter(open_survey(run.survey).largest.batches())).take(np.arange(12))
 
 
 def test_the_bad_stars_are_found_among_the_others(batch):
     ids = batch.stars["source_id"]
-    found = failing_stars(Poisoned(raises=[ids[3]], kills=[ids[11]]), batch)
-    assert np.flatnonzero(found).tolist() == [3, 11]
+    found = failing_stars(Poisoned(raises=[ids[3], ids[8]], kills=[ids[11]]), batch)
+    assert np.flatnonzero(found).tolist() == [3, 8, 11]
 
 
 def test_work_that_something_else_has_ended_blames_no_star(batch, tmp_path):
