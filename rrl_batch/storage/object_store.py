@@ -18,6 +18,11 @@ class ObjectStore(FsspecStore):
     def __init__(self, **options: Any) -> None:
         super().__init__("s3", **options)
 
+    def _open(self, path: str, mode: str = "rb", *arguments: Any, **options: Any) -> Any:
+        if mode == "rb":
+            self.info(path)  # a file that is not there leaves half an object behind in obstore
+        return super()._open(path, mode, *arguments, **options)
+
     async def _pipe_file(
         self,
         path: str,

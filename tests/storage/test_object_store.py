@@ -141,5 +141,5 @@ def test_a_whole_run_in_a_store_gives_what_a_disk_has(client, root, store, tmp_p
 
 
 def test_an_address_of_another_kind_is_refused():
-    with pytest.raises(UserError, match=r"ftp://x/y is neither a path nor s3://BUCKET/…"):
+    with pytest.raises(UserError, match=r"ftp://x/y is neither a path nor at s3://BUCKET/…"):
         path_of("ftp://x/y")
