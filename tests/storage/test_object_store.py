@@ -16,7 +16,9 @@ from helpers import catalogue_rows, write_catalogue
 
 from rrl_batch.catalogue.verify import read_catalogue, verify
 from rrl_batch.errors import RunError, UserError
+from rrl_batch.storage import lease
 from rrl_batch.storage.commit import checksum, replacing, write_json
+from rrl_batch.storage.lock import sole_writer
 from rrl_batch.storage.manifest import Claim, Manifest, adopt, claim, commit, completed, finished
 from rrl_batch.storage.remote import content_of, path_of
 
@@ -138,6 +140,26 @@ def test_a_whole_run_in_a_store_gives_what_a_disk_has(client, root, store, tmp_p
         found.append(read_catalogue(where / "catalogue"))
     assert recompute(root / "catalogue", 50, 0) == (50, [])
     pd.testing.assert_frame_equal(*found, check_exact=True)
+
+
+def test_of_two_runs_one_has_the_lease_and_a_dead_one_need_not_be_unlocked(root, monkeypatch):
+    monkeypatch.setattr(lease, "_BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(lease, "_LOOK_SECONDS", 0.2)
+    stopped = []
+    monkeypatch.setattr(lease.os, "kill", lambda *_: stopped.append(True))
+    with sole_writer([root], "/jobs/sky-1"):
+        with (
+            pytest.raises(UserError, match=r"The job sky-1 writes to s3://.* already"),
+            sole_writer([root], "/jobs/sky-2"),
+        ):
+            pass
+        # the holder stalls, as if it were dead, and wakes up when another has its place
+        monkeypatch.setattr(lease, "_DEAD_SECONDS", 0.0)
+        with sole_writer([root], "/jobs/sky-2"):
+            while not stopped:
+                time.sleep(0.05)
+    with sole_writer([root], "/jobs/sky-3"):
+        pass
 
 
 def test_an_address_of_another_kind_is_refused():
