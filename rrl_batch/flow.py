@@ -5,7 +5,6 @@ piece streams through a stage in batches of at most 5,000 stars, by functions th
 Dask, and ends in a file that is committed, so that a run that was stopped goes on where it was.
 """
 
-import shutil
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -22,6 +21,7 @@ from rrl_batch.cluster.monitor import gather
 from rrl_batch.cluster.recorder import tell_training_set
 from rrl_batch.cluster.worker import compile_once
 from rrl_batch.contracts.histogram import feh_histogram
+from rrl_batch.errors import UserError
 from rrl_batch.inference.model import open_model
 from rrl_batch.job import Job
 from rrl_batch.lightcurve.batch import LightCurveBatch
@@ -51,6 +51,7 @@ from rrl_batch.stages.training import (
 )
 from rrl_batch.storage.commit import checksum, content_mark, fingerprint, replacing
 from rrl_batch.storage.manifest import Manifest, Receipt, adopt, claim, completed
+from rrl_batch.storage.remote import is_remote, readable, remove_tree
 from rrl_batch.storage.sky import Partition
 from rrl_batch.survey import write as survey_files
 from rrl_batch.survey.read import Survey
@@ -93,13 +94,16 @@ def simulate(client: "Client", n_stars: int, seed: int, out: Path, labels: Path)
 def _write_simulated_labels(
     survey: Path, receipts: list[Receipt], stars: pd.DataFrame, labels: Path
 ) -> None:
-    measured = [pq.read_table(survey / receipt.path, columns=MEASURED) for receipt in receipts]
+    measured = [
+        pq.read_table(readable(survey / receipt.path), columns=MEASURED) for receipt in receipts
+    ]
     with replacing(labels) as partial:
         pq.write_table(make_labels(stars, pa.concat_tables(measured)), partial)
 
 
 def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> Manifest:
     """Write a survey from a star table and a long table of transits."""
+    _check_local(out)
     table = read_stars(stars)
     made_from = {
         "photometry": photometry.name,
@@ -119,6 +123,7 @@ def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> 
 
 def ingest_bulk(client: "Client", folder: Path, stars: Path, out: Path) -> Manifest:
     """Write a survey from a star table and the bulk files of Gaia's epoch photometry."""
+    _check_local(out)
     table = read_stars(stars)
     files = files_for(folder, table["source_id"].to_numpy())
     made_from = {
@@ -215,7 +220,7 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
         return found
 
     check_alignment(client, survey, model, ensemble.preparation)
-    learnt_from = pq.read_table(model / OUT_OF_FOLD, columns=["feh"])["feh"]
+    learnt_from = pq.read_table(readable(model / OUT_OF_FOLD), columns=["feh"])["feh"]
     tell_training_set(client, feh_histogram(learnt_from))
     engines, workers = engines_for(client, card)
     # what another device has computed of an unfinished catalogue is computed again
@@ -243,6 +248,15 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     )
 
 
+def _check_local(out: Path) -> None:
+    """Check that transits can be sorted where a survey is to be written."""
+    if is_remote(out):
+        raise UserError(
+            f"Transits are sorted in the survey's folder, and {out} is in an object store; ingest "
+            f"into a folder, and copy it there."
+        )
+
+
 def _finished_survey(out: Path, made_from: dict[str, Any]) -> Manifest | None:
     """Claim a folder for a survey; return the manifest if it is there already.
 
@@ -250,7 +264,7 @@ def _finished_survey(out: Path, made_from: dict[str, Any]) -> Manifest | None:
     """
     claimed = claim(out, "survey", made_from)
     if claimed.changed:
-        shutil.rmtree(out / survey_files.STAGING, ignore_errors=True)
+        remove_tree(out / survey_files.STAGING)
         claimed.tell(out, "all of it is done anew")
     return completed(out) if claimed.is_finished else None
 
