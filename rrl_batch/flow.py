@@ -28,7 +28,7 @@ from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard, write_priors
 from rrl_batch.sources.archive.chunks import StagedChunk, sizes_of_chunks
 from rrl_batch.sources.archive.login import Login
-from rrl_batch.sources.archive.release import Release
+from rrl_batch.sources.archive.release import Release, StarChoice
 from rrl_batch.sources.archive.stars import STARS, reasons_for_absence
 from rrl_batch.sources.bulk.mirror import contents, files_for
 from rrl_batch.sources.bulk.stage import StagedFile
@@ -137,34 +137,36 @@ def ingest_bulk(client: "Client", folder: Path, stars: Path, out: Path) -> Manif
     return _write_survey(client, out, table, partitions, StagedLightCurves(staging.transits), about)
 
 
-def ingest_gaia(
-    client: "Client",
-    out: Path,
-    release: Release,
-    where: str | None = None,
-    number: int | None = None,
-    login: Login | None = None,
-) -> Manifest:
-    """Write a survey of the RR Lyrae stars of a release, from the archive itself."""
-    access, query = release.access, release.query(where, number)
-    made_from = {
-        "release": release.name,
-        "query": query,
-        "light_curves": fingerprint(release.light_curves.model_dump()),
-        "stars_per_call": access.stars_per_call,
-        "code_version": __version__,
-    }
-    if claim(out, "survey", made_from, work=f"{survey_files.STAGING}/files/*") and is_whole(out):
-        return Manifest.read(out)
-    root, staged = out.resolve(), out.resolve() / survey_files.STAGING
+def query_gaia(
+    client: "Client", out: Path, release: Release, stars: StarChoice, login: Login | None = None
+) -> int:
+    """Write the table of a release's RR Lyrae stars, from the archive, into a folder of a survey.
+
+    Returns how many stars there are; `ingest_gaia` goes on from here.
+    """
+    if _claim_gaia(out, release, stars):
+        return Manifest.read(out).rows
+    root = out.resolve()
     with span("query"):
         asked = client.submit(
-            tasks.query_stars, query, release, login, root, staged, pure=False
-        )
-    gather(client, [asked], stage="query", unit="tables", planned=[1])
+            tasks.query_stars, release.query(stars), release, login, root,
+            root / survey_files.STAGING, pure=False,
+        )  # fmt: skip
+    numbers: list[int] = gather(client, [asked], stage="query", unit="tables", planned=[1])
+    return numbers[0]
+
+
+def ingest_gaia(
+    client: "Client", out: Path, release: Release, stars: StarChoice, login: Login | None = None
+) -> Manifest:
+    """Write a survey of a release's RR Lyrae stars, from the archive."""
+    if _claim_gaia(out, release, stars):
+        return Manifest.read(out)
+    query_gaia(client, out, release, stars, login)
     table, partitions = survey_files.plan_partitions(read_stars(out / STARS))
-    staging = Staging(staged, len(partitions))
+    staging = Staging(out.resolve() / survey_files.STAGING, len(partitions))
     staging.begin(table, partitions)
+    access, made_from = release.access, _made_from_gaia(release, stars)
     sizes = sizes_of_chunks(len(table), access.stars_per_call)
     with span("fetch"):
         futures = client.map(
@@ -263,6 +265,23 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     return catalogue.finish_catalogue(
         out, [p.pixel for p in survey.partitions], receipts, provenance
     )
+
+
+def _claim_gaia(out: Path, release: Release, stars: StarChoice) -> bool:
+    """Claim the folder of a survey, and tell whether it is complete."""
+    made_from, work = _made_from_gaia(release, stars), f"{survey_files.STAGING}/files/*"
+    return claim(out, "survey", made_from, work=work) and is_whole(out)
+
+
+def _made_from_gaia(release: Release, stars: StarChoice) -> dict[str, Any]:
+    """Return what decides about a survey; not which server, nor how patiently it is asked."""
+    return {
+        "release": release.name,
+        "query": release.query(stars),
+        "light_curves": fingerprint(release.light_curves.model_dump()),
+        "stars_per_call": release.access.stars_per_call,
+        "code_version": __version__,
+    }
 
 
 def _about_transits(

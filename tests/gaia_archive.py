@@ -15,7 +15,7 @@ import threading
 import zipfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,7 +31,7 @@ FAULTS = [
 ]  # fmt: skip
 """What the DataLink server does wrong, a call each."""
 
-PAGE = "<html><head><title>Gaia</title></head><body><h1>Archive down for maintenance</h1></body></html>"
+PAGE = "<html><head><title>Gaia</title></head><body>Archive down for maintenance</body></html>"
 
 RELEASE = Path(__file__).parents[1] / "rrl_batch/sources/archive/releases/gaia_dr3.toml"
 
@@ -51,7 +51,7 @@ Curves = dict[int, dict[str, np.ndarray]]
 def impatient(path: Path, **access: float) -> Path:
     """Write the release, with waits that suit a test."""
     quick = {
-        "first_wait": 0.05, "longest_wait": 0.2, "silence": 5.0, "longest_call": 25.0, "poll": 0.1,
+        "first_wait": 0.05, "longest_wait": 0.2, "silence": 15.0, "longest_call": 40.0, "poll": 0.1,
     } | access  # fmt: skip
     text = RELEASE.read_text()
     for name, value in quick.items():
@@ -112,7 +112,7 @@ class Call:
 
     ids: list[int]
     fault: str | None
-    structure: str = "RAW"
+    form: Mapping[str, str]
 
 
 @dataclass
@@ -152,6 +152,7 @@ class StandIn:
 
     def __post_init__(self) -> None:
         self.jobs: dict[str, tuple[str, list[str]]] = {}
+        self.results: dict[str, bytes] = {}
         self.lock = threading.RLock()
         self.closing = threading.Event()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
@@ -260,13 +261,13 @@ def serving(archive: StandIn, certificates: Path | None = None) -> Iterator[Stan
         ("127.0.0.1", 0), type("Handler", (_Handler,), {"archive": archive})
     )
     server.daemon_threads = True
-    scheme, host = "http", "127.0.0.1"
+    scheme = "http"
     if certificates:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates / "tls.crt", certificates / "tls.key")
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        scheme, host = "https", "localhost"
-    archive.url = f"{scheme}://{host}:{server.server_address[1]}"
+        scheme = "https"
+    archive.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
@@ -286,10 +287,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def handle(self) -> None:
-        try:
+        with suppress(OSError):  # whoever asked has gone
             super().handle()
-        except OSError:
-            pass  # whoever asked has gone
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path).path.strip("/").split("/")
@@ -364,8 +363,12 @@ class _Handler(BaseHTTPRequestHandler):
         return phases.pop(0) if moves and len(phases) > 1 else phases[0]
 
     def _result(self, job: str) -> bytes:
-        table = self.archive.table(self.archive.jobs[job][0])
-        return gzip.compress(table_document(table, overflow=self.archive.overflow).encode(), 1)
+        archive, query = self.archive, self.archive.jobs[job][0]
+        with archive.lock:
+            if query not in archive.results:
+                document = table_document(archive.table(query), overflow=archive.overflow)
+                archive.results[query] = gzip.compress(document.encode(), 1)
+            return archive.results[query]
 
     def _tap_fault(self, what: str, content: Any = None) -> bool:
         with self.archive.lock:
@@ -386,7 +389,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with archive.lock:
             fault = archive.faults.popleft() if archive.faults else None
-            archive.calls.append(Call(ids, fault, structure))
+            archive.calls.append(Call(ids, fault, form))
             archive.at_once += 1
             archive.most_at_once = max(archive.most_at_once, archive.at_once)
         try:

@@ -52,6 +52,10 @@ def add_commands(commands: Commands) -> None:
         "--credentials", type=Path, metavar="FILE",
         help="two lines, user and password; anonymous if neither given nor in the environment",
     )  # fmt: skip
+    gaia.add_argument(
+        "--stars-only", action="store_true",
+        help="only the table of stars, OUT/stars.parquet; without, the same command goes on",
+    )  # fmt: skip
     add_cluster(gaia)
     gaia.set_defaults(command=_ingest_gaia)
 
@@ -97,16 +101,19 @@ def _ingest_bulk(options: argparse.Namespace) -> None:
 def _ingest_gaia(options: argparse.Namespace) -> None:
     from rrl_batch import flow
     from rrl_batch.sources.archive.login import Login
-    from rrl_batch.sources.archive.release import Release
+    from rrl_batch.sources.archive.release import Release, StarChoice
+    from rrl_batch.sources.archive.stars import STARS
 
     # mistakes in what is given come out before a cluster starts
     release = Release.read(options.release, options.archive)
-    release.query(options.where, options.limit)
+    choice = StarChoice(options.where, options.limit)
     login = Login.find(options.credentials)
     with cluster_of(options) as client:
-        manifest = flow.ingest_gaia(
-            client, options.out, release, options.where, options.limit, login
-        )
+        if options.stars_only:
+            number = flow.query_gaia(client, options.out, release, choice, login)
+            print(f"stars      {options.out / STARS}: {number:,} stars")
+            return
+        manifest = flow.ingest_gaia(client, options.out, release, choice, login)
     for reason, stars in manifest.provenance["absent_stars"].items():
         print(f"{len(stars):,} stars have no light curve (the first: {stars[0]}): {reason}.")
     _print_unreadable(manifest)

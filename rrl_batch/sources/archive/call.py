@@ -44,7 +44,8 @@ def plainly(text: str) -> str:
     """Return what the archive says in a line, without the markup of a page."""
     page = re.sub(r"(?s)<(script|style)\b.*?</\1>", " ", text)
     words = html.unescape(re.sub(r"<[^>]*>", " ", page)).split()
-    line = " ".join(words).rstrip(".")
+    # astroquery takes the status of the response that tells of an error for the error's
+    line = re.sub(r"^Error 2\d\d: ", "", " ".join(words)).rstrip(".")
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]}…"
 
 
@@ -71,7 +72,7 @@ class Archive:
 
     def submit(self, query: str) -> str:
         """Start a query, and return the identifier of its job."""
-        return str(self._ask("submit", query=query)["job"])
+        return str(self._ask("submit", query=query, format=self.release.stars.format)["job"])
 
     def result(self, job: str, file: Path) -> None:
         """Wait for a query, and put its table into a file."""

@@ -4,6 +4,7 @@ A call's answer is kept until its chunk is finished: whatever has arrived is not
 """
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,6 +21,8 @@ from rrl_batch.sources.transits import Sorter, TransitCounts, write_staged
 from rrl_batch.storage.commit import fingerprint, write_json
 
 ANSWERS = "answers"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,11 @@ def stage_chunk(
     tables, unreadable, lacking = [], set[int](), 0
     while left and lacking < access.ask_again:
         products = answers.next(sorted(left), waits=lacking > 0)
+        if products.others:
+            log.warning(
+                "The archive has sent %d light curves that were not asked for, or twice; they are "
+                "left out.", products.others,
+            )  # fmt: skip
         tables.append(products.transits)
         left -= products.arrived
         unreadable = (unreadable | products.unreadable) & left

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class _Connection:
         secure = url.scheme == "https"
         port = url.port or (443 if secure else 80)
         self.connection = TapConn(
-            secure, url.hostname, server_context=context, port=port, sslport=port,
+            secure, url.hostname, server_context=context or None, port=port, sslport=port,
             tap_context="tap", data_context="data", datalink_context="datalink",
         )  # fmt: skip
         # as astroquery.gaia has it, which asks the archive for messages whenever it is imported,
@@ -81,15 +82,15 @@ def _submit(request: Request) -> dict[str, Any]:
     from requests import HTTPError
 
     server = _Connection(request, request["tap"])
-    name = "stars.vot.gz"
     try:
         job = server.tap.launch_job_async(
-            request["query"], name="rrl-batch", output_file=name, output_format="votable_gzip",
-            dump_to_file=True, background=True, format_with_results_compressed=("votable_gzip",),
+            request["query"], name="rrl-batch", output_format=request["format"],
+            dump_to_file=True, background=True,
         )  # fmt: skip
     except HTTPError as error:
-        said, kept = str(error), Path(f"{name}.error")
-        if kept.exists():
+        said = str(error)
+        # only in a file does astroquery keep what the archive says
+        for kept in Path().glob("*.error"):
             status = server.connection.get_response_status()
             said = taputils.parse_http_response_error(kept.read_text(errors="replace"), status)
         # there is no address to be gone: what is not there is the service
@@ -100,8 +101,13 @@ def _submit(request: Request) -> dict[str, Any]:
 
 def _result(request: Request) -> dict[str, Any]:
     """Wait for a query, and put the table that it has made into a file."""
+    from requests import HTTPError
+
     server = _Connection(request, request["tap"])
     job = server.said(lambda: server.tap.load_async_job(jobid=request["job"], load_results=False))
+    if server.said(lambda: job.get_phase(update=True)) == "PENDING":
+        with suppress(HTTPError):  # some servers wait to be told, others have begun by now
+            job.start()
     while (phase := server.said(lambda: job.get_phase(update=True)).strip().upper()) in _WAITING:
         time.sleep(request["poll"])
     if phase not in ("COMPLETED", *_ENDED):

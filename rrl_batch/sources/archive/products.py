@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rrl_batch.sources.archive.call import FailedCallError, plainly
 from rrl_batch.sources.archive.release import LightCurves, Names
 from rrl_batch.sources.tables import to_arrow
-from rrl_batch.sources.transits import PHOTOMETRY
+from rrl_batch.sources.transits import BAND, PHOTOMETRY
 
 _VOTABLES = (".xml", ".vot", ".xml.gz", ".vot.gz")
 _NEEDED = ("source_id", "time", "mag")
@@ -186,6 +186,7 @@ def _by_star(table: Any, known: Names) -> Piece:
         for ours, cells in arrays.items()
     }
     columns["source_id"] = np.repeat(stars[sound], lengths[0][sound])
+    columns["band"] = pa.array([BAND] * len(columns["source_id"]), pa.string())
     # where the photometric processing has rejected a transit, the archive has no magnitude
     columns["rejected_by_photometry"] = pc.is_null(columns["mag"], nan_is_null=True)
     transits = PHOTOMETRY.conform(pa.table(columns), "the answer")

@@ -1,6 +1,7 @@
 """A data release of the archive: one file says where it is and what its columns are called."""
 
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -19,6 +20,33 @@ _NEEDED_OF_TRANSITS = {"source_id", "time", "mag"}
 
 Names = dict[str, str]
 """Columns: our name, and the archive's."""
+
+
+@dataclass(frozen=True)
+class StarChoice:
+    """Which stars of a release.
+
+    Parameters
+    ----------
+    where : str, optional
+        Condition on columns of the release's tables, in ADQL; all stars if not given.
+    limit : int, optional
+        Number of stars: some that lie all over the sky, always the same.
+
+    Raises
+    ------
+    UserError
+        If the condition is more than a condition, or the number none of stars.
+    """
+
+    where: str | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"--limit {self.limit} leaves no star; give at least 1.")
+        if self.where is not None:
+            _require_condition(self.where)
 
 
 class _Section(BaseModel):
@@ -50,6 +78,7 @@ class Access(_Section):
 class StarQuery(_Section):
     """Tables and columns of the stars."""
 
+    format: str
     tables: str
     random_order: str
     columns: Names
@@ -120,29 +149,14 @@ class Release(_Section):
         release._check(path)
         return release._at(url or release.server.url)
 
-    def query(self, where: str | None = None, limit: int | None = None) -> str:
-        """Return the ADQL query for the stars.
-
-        Parameters
-        ----------
-        where : str, optional
-            Condition on columns of the release's tables, in ADQL.
-        limit : int, optional
-            Number of stars: some that lie all over the sky, always the same.
-
-        Raises
-        ------
-        UserError
-            If the condition is more than a condition, or the number none of stars.
-        """
-        if limit is not None and limit < 1:
-            raise UserError(f"--limit {limit} leaves no star; give at least 1.")
-        top = f"TOP {limit} " if limit else ""
+    def query(self, stars: StarChoice) -> str:
+        """Return the ADQL query for the stars."""
+        top = f"TOP {stars.limit} " if stars.limit else ""
         columns = ", ".join(f"{theirs} AS {ours}" for ours, theirs in self.stars.columns.items())
-        query = f"SELECT {top}{columns} FROM {self.stars.tables}"  # noqa: S608 -- the archive lets nobody write
-        if where is not None:
-            query += f" WHERE ({_condition(where)})"
-        return f"{query} ORDER BY {self.stars.random_order}" if limit else query
+        query = f"SELECT {top}{columns} FROM {self.stars.tables}"  # noqa: S608 -- of tables to read
+        if stars.where is not None:
+            query += f" WHERE ({stars.where})"
+        return f"{query} ORDER BY {self.stars.random_order}" if stars.limit else query
 
     def _check(self, path: Path) -> None:
         sections = {
@@ -170,8 +184,8 @@ class Release(_Section):
         return self.model_copy(update={"server": server})
 
 
-def _condition(where: str) -> str:
-    """Return a condition that stays within its parentheses."""
+def _require_condition(where: str) -> None:
+    """Refuse a condition that does not stay within the parentheses that are put around it."""
     depth, quote = 0, ""
     for i, character in enumerate(where):
         if quote:
@@ -192,4 +206,3 @@ def _condition(where: str) -> str:
         raise UserError(f"--where {where}: the {what} are not balanced.")
     if not where.strip():
         raise UserError("--where is empty; leave it out to have all stars.")
-    return where.strip()
