@@ -33,6 +33,26 @@ FAULTS = [
 
 PAGE = "<html><head><title>Gaia</title></head><body>Archive down for maintenance</body></html>"
 
+_MEASURED = [
+    "int_average_g", "peak_to_peak_g", "phi31_g", "phi31_g_error", "pf_error", "p1_o_error",
+    "metallicity", "metallicity_error", "g_absorption", "g_absorption_error",
+]  # fmt: skip
+_OF_ANY_SOURCE = [
+    "parallax", "parallax_error", "pmra", "pmra_error", "pmdec", "pmdec_error", "ruwe",
+    "phot_g_mean_mag", "bp_rp", "phot_bp_rp_excess_factor", "ag_gspphot",
+]  # fmt: skip
+
+TABLES = {
+    "gaia_source": [
+        "source_id", "ra", "dec", "random_index", "has_epoch_photometry", *_OF_ANY_SOURCE,
+    ],
+    "vari_rrlyrae": [
+        "source_id", "best_classification", "pf", "p1_o", "epoch_g", "num_clean_epochs_g",
+        *_MEASURED,
+    ],
+}  # fmt: skip
+"""Tables of the schema gaiadr3, and their columns."""
+
 RELEASE = Path(__file__).parents[1] / "rrl_batch/sources/archive/releases/gaia_dr3.toml"
 
 _VOTABLE = (
@@ -83,12 +103,7 @@ def sample(n: int, seed: int = 0, epochs: tuple[int, int] = (5, 12)) -> tuple[pd
             "has_epoch_photometry": np.ones(n, bool),
         }
     )
-    for name in (
-        "int_average_g", "peak_to_peak_g", "phi31_g", "phi31_g_error", "pf_error", "p1_o_error",
-        "metallicity", "metallicity_error", "g_absorption", "g_absorption_error", "parallax",
-        "parallax_error", "pmra", "pmra_error", "pmdec", "pmdec_error", "ruwe", "phot_g_mean_mag",
-        "bp_rp", "phot_bp_rp_excess_factor", "ag_gspphot",
-    ):  # fmt: skip
+    for name in (*_MEASURED, *_OF_ANY_SOURCE):
         stars[name] = rng.uniform(0, 2, n)
     offsets = np.concatenate([[0], np.cumsum(stars["num_clean_epochs_g"])])
     total = int(offsets[-1])
@@ -157,13 +172,7 @@ class StandIn:
         self.closing = threading.Event()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
         self._database.execute("ATTACH ':memory:' AS gaiadr3")
-        source = ["ra", "dec", "random_index", "has_epoch_photometry", "parallax",
-                  "parallax_error", "pmra", "pmra_error", "pmdec", "pmdec_error", "ruwe",
-                  "phot_g_mean_mag", "bp_rp", "phot_bp_rp_excess_factor", "ag_gspphot"]  # fmt: skip
-        for table, columns in (
-            ("gaia_source", ["source_id", *source]),
-            ("vari_rrlyrae", [c for c in self.stars.columns if c not in source]),
-        ):
+        for table, columns in TABLES.items():
             names = ", ".join(columns)
             self._database.execute(f"CREATE TABLE gaiadr3.{table} ({names})")
             rows = self.stars[columns].astype(object).where(self.stars[columns].notna(), None)
@@ -206,17 +215,16 @@ def table_document(table: pd.DataFrame, *, overflow: bool = False) -> str:
     )
 
 
-def raw_document(curves: Mapping[int, Any], ids: Sequence[int], time_column: str) -> str:
+def raw_document(
+    curves: Mapping[int, Any], ids: Sequence[int], time_column: str, others: int = 1
+) -> str:
     """Return the product in the structure RAW: a row a star, arrays as cells."""
-    names = {"time": time_column, "mag": "g_transit_mag", "foe": "g_transit_flux_over_error",
-             "flux": "g_transit_flux", "n": "n_transits"}  # fmt: skip
+    arrays = [time_column, "g_transit_mag", "g_transit_flux_over_error"]
+    arrays += [f"g_transit_other_{i}" for i in range(others)]
     fields = [
         '<FIELD name="source_id" datatype="long"/>',
         '<FIELD name="n_transits" datatype="short"/>',
-        *(
-            f'<FIELD name="{names[n]}" datatype="double" arraysize="*"/>'
-            for n in ("time", "mag", "foe", "flux")
-        ),
+        *(f'<FIELD name="{name}" datatype="double" arraysize="*"/>' for name in arrays),
         '<FIELD name="variability_flag_g_reject" datatype="boolean" arraysize="*"/>',
     ]
     rows = []
@@ -227,7 +235,7 @@ def raw_document(curves: Mapping[int, Any], ids: Sequence[int], time_column: str
             for name in ("time", "mag", "flux_over_error")
         ]
         flags = " ".join("T" if reject else "F" for reject in curve["reject"])
-        cells = [star, len(curve["time"]), *numbers, numbers[2], flags]
+        cells = [star, len(curve["time"]), *numbers, *numbers[:1] * others, flags]
         rows.append(f"<TR>{''.join(f'<TD>{cell}</TD>' for cell in cells)}</TR>")
     return (
         f'{_VOTABLE}<RESOURCE type="results"><TABLE>{"".join(fields)}<DATA><TABLEDATA>'
