@@ -389,7 +389,7 @@ class ClusterSection(Section):
         description="where the dashboard listens; if the port is taken, at another",
     )
     start_timeout: float = Field(
-        10, gt=0, description="minutes that the first worker may take to come"
+        10, gt=0, description="minutes that a worker may take to come where there is none"
     )
 
     @field_validator("dashboard_address")
@@ -495,6 +495,10 @@ def other_options(kind: str) -> set[str]:
     return set(chain.from_iterable(CLUSTER_OPTIONS.values())).difference(CLUSTER_OPTIONS[kind])
 
 
+_WRITTEN = ("model", "catalogue", "evaluation", "experiment", "search")
+"""Sections whose path is written to, by whatever makes it."""
+
+
 class Job(Section):
     """A whole job."""
 
@@ -569,6 +573,38 @@ class Job(Section):
             if (section := getattr(self, name)) is not None
         }
         return {name: path for name, path in paths.items() if path is not None}
+
+    def check_where_it_writes(self, file: Path, settings: Sequence[str]) -> None:
+        """Check that a job's file lets it write nowhere but below this folder and its own.
+
+        Whose file it was may have had another folder in mind, or mischief; what is named on the
+        command line is the user's own word. Links are followed.
+
+        Parameters
+        ----------
+        file : pathlib.Path
+            The job file.
+        settings : sequence of str
+            Settings that were given on the command line, ``section.key=value``.
+
+        Raises
+        ------
+        UserError
+            If it would write elsewhere.
+        """
+        allowed = [Path.cwd(), file.resolve().parent]
+        made = ("survey", "labels") if self.simulate else ()
+        given = {setting.partition("=")[0].strip() for setting in settings}
+        for name in (*made, *_WRITTEN):
+            path = self.paths().get(name)
+            if path is None or f"{name}.path" in given:
+                continue
+            if not any(path.resolve().is_relative_to(folder) for folder in allowed):
+                raise UserError(
+                    f"{file} writes to {path.resolve()} ({name}.path), which is neither below this "
+                    f"folder nor below that of the file; if that is meant, say so: --set "
+                    f"{name}.path={path}."
+                )
 
     def absolute(self, folder: Path) -> "Job":
         """Return this job with absolute paths, where those given are relative to a folder."""

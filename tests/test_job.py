@@ -410,3 +410,38 @@ def test_options_of_kinds_of_clusters_are_options():
 def test_memory_that_no_worker_could_have_is_refused(memory, sentence):
     with pytest.raises(UserError, match=f"memory_per_worker = {sentence}"):
         make_job({"cluster": {"memory_per_worker": memory}}, "test")
+
+
+@pytest.mark.parametrize(
+    ("section", "path"),
+    [
+        ("catalogue", "../elsewhere"),
+        ("model", "/etc/rrl"),
+        ("evaluation", "link/below"),
+        ("experiment", "a/../../b"),
+        ("labels", "/tmp/labels.parquet"),  # noqa: S108 -- nothing is written there
+    ],
+)
+def test_a_job_file_writes_only_below_the_folder_it_is_used_in(
+    tmp_path, monkeypatch, section, path
+):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(work)
+    file = work / "job.toml"
+    simulate = "[simulate]\nstars = 3\n" if section == "labels" else ""
+    file.write_text(f'{simulate}[{section}]\npath = "{path}"\n')
+    job = read_job(file)
+    with pytest.raises(UserError, match=rf"writes to /.* \({section}\.path\), which is neither"):
+        job.check_where_it_writes(file, [])
+    job.check_where_it_writes(file, [f"{section}.path={path}"])
+
+
+def test_a_job_writes_beside_its_file_and_reads_wherever_it_likes(tmp_path):
+    file = tmp_path / "job.toml"
+    file.write_text(
+        f'[survey]\npath = "/data/survey"\n[labels]\npath = "/data/labels.parquet"\n'
+        f'[model]\npath = "{tmp_path}/x/../model"\n[catalogue]\npath = "catalogue"\n'
+    )
+    read_job(file).check_where_it_writes(file, [])
