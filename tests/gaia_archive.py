@@ -71,7 +71,7 @@ Curves = dict[int, dict[str, np.ndarray]]
 def impatient(path: Path, **access: float) -> Path:
     """Write the release, with waits that suit a test."""
     quick = {
-        "first_wait": 0.05, "longest_wait": 0.2, "silence": 15.0, "longest_call": 40.0, "poll": 0.1,
+        "first_wait": 0.05, "longest_wait": 0.2, "silence": 20.0, "longest_call": 30.0, "poll": 0.1,
     } | access  # fmt: skip
     text = RELEASE.read_text()
     for name, value in quick.items():

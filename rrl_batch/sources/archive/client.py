@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 _WAITING = ("PENDING", "QUEUED", "EXECUTING", "HELD", "SUSPENDED", "UNKNOWN")
@@ -29,6 +29,9 @@ _GONE = (404, 410)
 _LONGEST_MESSAGE = 20_000
 
 Request = dict[str, Any]
+
+Begin = Callable[[], None]
+"""Is called when the answer is on its way, from when on it may take so long."""
 
 
 class _ArchiveError(Exception):
@@ -76,12 +79,13 @@ class _Connection:
         return "refused" if status in _REFUSED and status not in _LATER else "failed"
 
 
-def _submit(request: Request) -> dict[str, Any]:
+def _submit(request: Request, begin: Begin) -> dict[str, Any]:
     """Start a query; it goes on by itself."""
     from astroquery.utils.tap import taputils
     from requests import HTTPError
 
     server = _Connection(request, request["tap"])
+    begin()
     try:
         job = server.tap.launch_job_async(
             request["query"], name="rrl-batch", output_format=request["format"],
@@ -99,7 +103,7 @@ def _submit(request: Request) -> dict[str, Any]:
     return {"job": job.jobid}
 
 
-def _result(request: Request) -> dict[str, Any]:
+def _result(request: Request, begin: Begin) -> dict[str, Any]:
     """Wait for a query, and put the table that it has made into a file."""
     from requests import HTTPError
 
@@ -115,14 +119,16 @@ def _result(request: Request) -> dict[str, Any]:
     if phase in _ENDED:
         said = server.said(job.get_error) if phase == "ERROR" else f"the job is {phase}"
         raise _ArchiveError("ended", said)
+    begin()
     job.outputFileUser = request["file"]
     server.said(job.save_results)
     return {}
 
 
-def _products(request: Request) -> dict[str, Any]:
+def _products(request: Request, begin: Begin) -> dict[str, Any]:
     """Put the DataLink products of some stars into a file, a zip."""
     server = _Connection(request, request["data"])
+    begin()
     *others, last = request["structures"]
     for structure in (*others, last):
         parameters = {
@@ -147,10 +153,10 @@ def _products(request: Request) -> dict[str, Any]:
 _TASKS = {"submit": _submit, "result": _result, "products": _products}
 
 
-def _answer(request: Request) -> dict[str, Any]:
+def _answer(request: Request, begin: Begin) -> dict[str, Any]:
     socket.setdefaulttimeout(request["silence"])
     try:
-        return _TASKS[request["do"]](request)
+        return _TASKS[request["do"]](request, begin)
     except _ArchiveError as error:
         return {"error": error.kind, "message": str(error)}
     except ssl.SSLCertVerificationError as error:
@@ -172,12 +178,17 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what astroquery prints is no answer
-    said = _answer(request)
-    if "message" in said:
-        said["message"] = said["message"][:_LONGEST_MESSAGE]  # it may be a whole page
-    answer.write(json.dumps(said) + "\n")
-    answer.flush()
-    os._exit(0)  # the thread that watches the parent never ends
+
+    def say(said: dict[str, Any]) -> NoReturn:
+        if "message" in said:
+            said["message"] = said["message"][:_LONGEST_MESSAGE]  # it may be a whole page
+        answer.write(json.dumps(said) + "\n")
+        answer.flush()
+        os._exit(0)  # other threads may never end
+
+    longest = request["longest"]
+    late = {"error": "failed", "message": f"no complete answer within {longest:g} s"}
+    say(_answer(request, threading.Timer(longest, say, [late]).start))
 
 
 if __name__ == "__main__":
