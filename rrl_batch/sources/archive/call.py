@@ -152,7 +152,8 @@ class Archive:
         answer = self._answer_to(
             {
                 "do": what, "url": server.url, "tap": server.tap, "data": server.data,
-                "silence": access.silence, "longest": access.longest_call, "user": user, "password": password,
+                "silence": access.silence, "longest": access.longest_call,
+                "user": user, "password": password,
             } | request
         )  # fmt: skip
         kind, message = answer.get("error"), plainly(answer.get("message", ""))
