@@ -24,7 +24,7 @@ _JOB = "query.json"
 _RESULT = "query.vot.gz"
 _MARK = b"made_from"
 _HAS_LIGHT_CURVE = "has_epoch_photometry"
-_SUBMISSIONS = 3
+_SUBMISSIONS = 3  # without a network nobody wants to wait for long
 
 _NONE = "the archive says that it has no epoch photometry of them"
 _LACKING = "no answer of the archive holds them, although they were asked for again"
@@ -32,9 +32,7 @@ _LACKING = "no answer of the archive holds them, although they were asked for ag
 log = logging.getLogger(__name__)
 
 
-def stars_query(
-    query: str, archive: Archive, root: Path, folder: Path, submissions: int = _SUBMISSIONS
-) -> int:
+def stars_query(query: str, archive: Archive, root: Path, folder: Path) -> int:
     """Write the table of stars that a query asks for, unless it is there already.
 
     The identifier of the archive's job is on disk as soon as it is known: a later run waits for
@@ -50,8 +48,6 @@ def stars_query(
         Folder of the survey, which gets the table.
     folder : pathlib.Path
         Where the job's identifier and answer are kept.
-    submissions : int
-        How often a query is begun that the archive cannot be reached for.
 
     Returns
     -------
@@ -70,7 +66,7 @@ def stars_query(
     if _is_there(path, mark):
         return pq.read_metadata(path).num_rows
     try:
-        table = _result(query, archive, folder, submissions)
+        table = _result(query, archive, folder)
     except EndedQueryError as error:
         (folder / _JOB).unlink()
         raise UserError(
@@ -113,16 +109,16 @@ def _is_there(path: Path, mark: str) -> bool:
     return metadata.get(_MARK) == mark.encode()
 
 
-def _result(query: str, archive: Archive, folder: Path, submissions: int) -> pa.Table:
+def _result(query: str, archive: Archive, folder: Path) -> pa.Table:
     """Return the table of a query: of the job that an earlier run has begun, if it still exists."""
     job = _known_job(query, archive, folder)
     if job:
         log.info("Waiting for the archive's job %s, which an earlier run has begun.", job)
         try:
             return archive.patiently(partial(_fetch, job, archive, folder))
-        except EndedQueryError:
-            log.warning("The archive knows the job %s no more; the query is begun anew.", job)
-    job = archive.patiently(partial(archive.submit, query), submissions)
+        except EndedQueryError as error:
+            log.warning("The archive has ended the job %s (%s); it is begun anew.", job, error)
+    job = archive.patiently(partial(archive.submit, query), _SUBMISSIONS)
     write_json(folder / _JOB, {"job": job, "query": query, "server": archive.release.server.url})
     return archive.patiently(partial(_fetch, job, archive, folder))
 

@@ -59,7 +59,7 @@ def test_a_job_that_the_archive_has_forgotten_is_begun_anew(small, archive_of, t
         job = {"job": "17O", "query": query, "server": server}
         (tmp_path / "s" / "query.json").write_text(json.dumps(job))
         assert stars_query(query, archive, tmp_path, tmp_path / "s") == 7
-        assert "knows the job 17O no more" in caplog.text
+        assert "has ended the job 17O (" in caplog.text
 
 
 @pytest.mark.parametrize("early", [True, False])
