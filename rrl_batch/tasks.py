@@ -39,7 +39,8 @@ from rrl_batch.survey import write as survey
 from rrl_batch.survey.read import SurveyPartition
 from rrl_batch.training.fit import FittedMember, fit_members
 from rrl_batch.training.problem import MemberId, Plan
-from rrl_batch.training.shards import Selection, labelled_only, size_in_memory, write_shard
+from rrl_batch.training.selection import Selection
+from rrl_batch.training.shards import labelled_only, size_in_memory, write_shard
 
 if TYPE_CHECKING:
     from distributed import Semaphore

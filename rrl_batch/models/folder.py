@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rrl_batch.contracts.training import StarCounts
 from rrl_batch.errors import UserError
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.models.baseline import LinearBaseline
@@ -93,15 +94,15 @@ class Domain(_Strict):
         Range of the training stars, in days, radians and mag.
     phi31_centre : float
         Circular mean of phi31, from which its offsets are counted, in radians.
-    selection : dict
-        The limits of the training selection.
+    select : str
+        The conditions of the training selection that are about stars and their curves.
     """
 
     period: tuple[float, float]
     phi31_offset: tuple[float, float]
     phi31_centre: float
     amplitude: tuple[float, float]
-    selection: dict[str, Any]
+    select: str
 
 
 class ModelCard(_Strict):
@@ -138,7 +139,9 @@ class ModelCard(_Strict):
     metrics : dict
         Out-of-fold scores of network and baseline, and scores on the training folds.
     training : dict
-        Training section of the job, and counts of stars.
+        Training section of the job.
+    stars : StarCounts
+        What has become of the labels.
     out_of_fold : str
         Checksum of the out-of-fold predictions.
     made_from : dict
@@ -160,6 +163,7 @@ class ModelCard(_Strict):
     sigma: float
     metrics: dict[str, Any]
     training: dict[str, Any]
+    stars: StarCounts
     out_of_fold: str
     made_from: dict[str, Any]
 

@@ -29,7 +29,7 @@ from rrl_batch.survey.alignment import check_epochs
 from rrl_batch.survey.read import Survey
 from rrl_batch.training.fit import FOLDS_FILE, FittedMember, finished_member, most_epochs
 from rrl_batch.training.problem import FitSettings, MemberId, Plan
-from rrl_batch.training.shards import Selection
+from rrl_batch.training.selection import Selection
 from rrl_batch.training.start import store_labels
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def what_is_stale(receipts: list[Receipt], work: "Sequence[Share]") -> str:
 
 def selection_of(job: Job) -> Selection:
     """Return which stars a job trains on."""
-    return Selection(**job.training.model_dump(include=set(Selection.__dataclass_fields__)))
+    return Selection(job.training.modes, job.training.select)
 
 
 def fit_settings_of(job: Job, architecture: str) -> FitSettings:

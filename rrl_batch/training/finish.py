@@ -23,7 +23,8 @@ from rrl_batch.training.fit import (
     weights_file,
 )
 from rrl_batch.training.metrics import scores
-from rrl_batch.training.shards import Selection, read_table
+from rrl_batch.training.selection import Selection
+from rrl_batch.training.shards import read_table
 from rrl_batch.training.weights import density_weights
 
 ONE_SIGMA = 0.6827
@@ -55,7 +56,7 @@ def finish_model(
     members : list of FittedMember
         One an architecture, repeat and fold.
     selection : Selection
-        Limits of the training selection.
+        Which stars were trained on.
     architecture : sequence of str
         The architectures whose mean is the model's metallicity.
     **about
@@ -230,5 +231,5 @@ def _domain(stars: pd.DataFrame, selection: Selection) -> Domain:
         phi31_offset=phi31,
         phi31_centre=centre,
         amplitude=amplitude,
-        selection=vars(selection),
+        select=selection.of_curves,
     )
