@@ -20,7 +20,7 @@ from rrl_batch.errors import RunError, UserError
 from rrl_batch.sources.archive.release import Release, StarChoice
 from rrl_batch.storage.manifest import Manifest
 
-N_STARS, N_ABSENT = 2_000, 25
+N_STARS, N_ABSENT = 20_000, 25
 
 
 def rows_of(survey: Path) -> pa.Table:
@@ -64,7 +64,7 @@ def test_twenty_thousand_stars_arrive_in_spite_of_every_fault_and_of_sigkill(
     archive.tap_faults = {
         "submit": ["502"], "phase": ["page", "500"], "result": ["reset", "truncated"],
     }  # fmt: skip
-    settings = impatient(tmp_path / "release.toml", stars_per_call=400, calls_at_once=3)
+    settings = impatient(tmp_path / "release.toml", stars_per_call=4000, calls_at_once=3)
     killed = tmp_path / "killed"
     command = [
         sys.executable, "-m", "rrl_batch", "ingest", "gaia", "--out", str(killed),
