@@ -99,10 +99,10 @@ def finish_survey(
     fingerprint: str,
     provenance: dict[str, Any],
 ) -> Manifest:
-    """Write the HATS metadata, remove what was staged, and write the manifest, last."""
+    """Write the HATS metadata and, last, the manifest; then remove what was staged."""
     rows = sum(receipt.rows for receipt in receipts)
     write_hats_metadata(root, pixels, fingerprint, rows, provenance["description"])
-    remove_tree(root / STAGING)
     manifest = Manifest("survey", rows, provenance, receipts)
     manifest.write(root)
+    remove_tree(root / STAGING)
     return manifest
