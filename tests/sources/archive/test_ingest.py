@@ -92,31 +92,29 @@ def test_twenty_thousand_stars_arrive_in_spite_of_every_fault_and_of_sigkill(
     # nobody disturbs this one
     archive.calls.clear()
     release = Release.read(str(settings), archive.url)
-    calm = flow.ingest_gaia(client, tmp_path / "calm", release, StarChoice())
-    assert calm == Manifest.read(killed)
+    flow.ingest_gaia(client, tmp_path / "calm", release, StarChoice())
+    assert Manifest.read(tmp_path / "calm") == Manifest.read(killed)
     asked = [star for call in archive.calls for star in call.ids]
-    assert len(asked) - len(set(asked)) == N_ABSENT  # what has come was not asked for again
+    # what has come was not asked for again, and what is absent twice
+    assert len(asked) - len(set(asked)) == 2 * N_ABSENT
 
 
 def test_a_run_that_the_archive_has_failed_asks_for_the_rest_only(
     client, tmp_path, small, release_of
 ):
     with serving(small()) as archive:
-        release = release_of(archive, stars_per_call=20, calls_at_once=1, attempts=2)
+        release = release_of(archive, attempts=2)
         archive.faults = deque(["short", "503", "503"])
         with pytest.raises(RunError, match=r"has failed \(Error 503.*2 attempts .* has arrived"):
             flow.ingest_gaia(client, tmp_path / "survey", release, StarChoice())
-        had = {s for call in archive.calls if call.fault == "short" for s in call.ids[-12:]}
+        had = {s for call in archive.calls if call.fault == "short" for s in call.ids[-36:]}
         before = len(archive.calls)
         flow.ingest_gaia(client, tmp_path / "survey", release, StarChoice())
         later = [star for call in archive.calls[before:] for star in call.ids]
         assert len(later) == len(set(later))
         assert had.isdisjoint(later)
         assert_is_the_archive(tmp_path / "survey", archive)
-        assert sorted(path.name for path in (tmp_path / "survey").iterdir()) == sorted(
-            ["dataset", "hats.properties", "manifest.json", "properties", "receipts", "run.json",
-             "stars.parquet"]
-        )  # fmt: skip
+        assert not (tmp_path / "survey" / "staging").exists()
 
 
 def test_no_more_calls_at_once_than_are_allowed(client, tmp_path, small, release_of):
