@@ -239,7 +239,7 @@ def test_an_experiment_with_other_folds_does_not_go_into_the_same_folder(
     job = job_of(run)
     folds = {"folds": FOLDS + 1}
     other = job.model_copy(update={"training": job.training.model_copy(update=folds)})
-    with pytest.raises(UserError, match=r"a finished experiment of another job .*: training\)"):
+    with pytest.raises(UserError, match=r"a finished experiment of another .*: training\.folds\)"):
         experiments.compare(client, open_survey(run.survey), labels, folder, other)
 
 

@@ -17,6 +17,7 @@ from rrl_batch.lightcurve.batch import TIME, LightCurveBatch
 from rrl_batch.storage.commit import checksum
 from rrl_batch.storage.commit import fingerprint as fingerprint_of
 from rrl_batch.storage.manifest import MANIFEST, ROWS_PER_GROUP, RUN, Manifest
+from rrl_batch.storage.remote import path_of, readable
 from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, partition, with_positions
 
 _POSITION = ["source_id", "ra", "dec"]
@@ -89,11 +90,12 @@ class SurveyPartition:
     def _tables(self) -> Iterator[pa.Table]:
         """Yield the stars as they come from the files, in pieces that a batch can hold."""
         for path, groups in self.files:
-            names = pq.read_schema(path).names
+            names = pq.read_schema(readable(path)).names
             columns = [name for name in SURVEY.names if name in names]
             try:
                 # as a stream, so that row groups of any size are never held whole
-                file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BUFFER)
+                source = readable(path)
+                file = pq.ParquetFile(source, pre_buffer=False, buffer_size=_READ_BUFFER)
                 for piece in file.iter_batches(_STARS_PER_READ, list(groups), columns):
                     table = pa.Table.from_batches([piece])
                     if not self.sorted:
@@ -175,7 +177,7 @@ def open_survey(path: Path | str) -> Survey:
         If there is no such folder, a file in it is damaged or lacks columns, or a star occurs
         twice.
     """
-    path = Path(path)
+    path = path_of(path)
     if not path.is_dir():
         raise UserError(f"There is no survey at {path}; make one with 'rrl-batch ingest'.")
     if (path / MANIFEST).exists() or (path / RUN).exists():
@@ -246,7 +248,7 @@ def _positions(file: Path, number: int) -> pd.DataFrame:
     """Read identifiers and positions of a file, with the row group in which each star is."""
     metadata = _footer(file)
     SURVEY.conform(metadata.schema.to_arrow_schema().empty_table(), str(file))
-    stars = pq.read_table(file, columns=_POSITION)
+    stars = pq.read_table(readable(file), columns=_POSITION)
     rows = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
     return (
         STARS.select(_POSITION)
@@ -279,7 +281,7 @@ def _is_part_of(column: pq.ColumnChunkMetaData, name: str) -> bool:
 
 def _footer(file: Path) -> pq.FileMetaData:
     try:
-        return pq.read_metadata(file)
+        return pq.read_metadata(readable(file))
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, error) from None
 
