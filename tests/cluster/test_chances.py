@@ -1,6 +1,7 @@
 """Which tasks that have failed are done again, and how."""
 
 import errno
+from types import SimpleNamespace
 
 import pytest
 from distributed import KilledWorker
@@ -47,7 +48,7 @@ def ends(second, future, number=0):
     return times
 
 
-KILLED = KilledWorker("x", None, 2)
+KILLED = KilledWorker("x", SimpleNamespace(address="tcp://1"), 2)
 
 
 @pytest.mark.parametrize(
