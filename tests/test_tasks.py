@@ -10,9 +10,10 @@ from rrl_batch import tasks
 from rrl_batch.errors import RunError
 from rrl_batch.inference.model import open_model
 from rrl_batch.lightcurve.prepare import PreparedStars
+from rrl_batch.models.selection import Selection
 from rrl_batch.storage.sky import Pixel
 from rrl_batch.training.problem import FitSettings, MemberId, Plan
-from rrl_batch.training.shards import Selection, write_shard
+from rrl_batch.training.shards import write_shard
 from rrl_batch.training.start import store_labels
 
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from rrl_batch.contracts import CATALOGUE
 from rrl_batch.contracts.flags import NO_METALLICITY
-from rrl_batch.errors import UserError
+from rrl_batch.errors import UserError, first_line
 from rrl_batch.storage.commit import checksum
-from rrl_batch.storage.manifest import Manifest, Receipt
+from rrl_batch.storage.manifest import MANIFEST, Manifest, Receipt
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ def read_manifest(root: Path) -> Manifest:
     manifest = Manifest.read(root)
     if manifest.kind != "catalogue":
         raise UserError(f"{root} holds a {manifest.kind}, not a catalogue.")
+    try:
+        _ = manifest.provenance["survey"]["stars"]
+    except (LookupError, TypeError):
+        raise UserError(
+            f"{root / MANIFEST} does not say of how many stars it is; make the catalogue again."
+        ) from None
     return manifest
 
 
@@ -68,7 +74,7 @@ def read_catalogue(root: Path | str) -> pd.DataFrame:
             pq.read_table(root / r.path, columns=CATALOGUE.names) for r in manifest.partitions
         ]
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"{root} is damaged ({reason}); run 'rrl-batch verify {root}'.") from None
     return pa.concat_tables(tables).to_pandas()
 

@@ -13,7 +13,6 @@ from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
 from rrl_batch.models.baseline import offset_from
 from rrl_batch.models.folder import Domain
-from rrl_batch.training.shards import Selection
 
 Floats = NDArray[np.float64]
 
@@ -131,6 +130,6 @@ def _in_domain(table: pd.DataFrame, domains: dict[str, Domain]) -> NDArray[np.bo
             & table["period"].between(*domain.period)
             & offset.between(*domain.phi31_offset)
             & table["amplitude"].between(*domain.amplitude)
-            & Selection(**domain.selection).curve_is_good(table)
+            & domain.selection.curve_is_good(table)
         )
     return inside.to_numpy()

@@ -20,6 +20,7 @@ from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.models.folder import Preprocess
 from rrl_batch.models.registry import ARCHITECTURES
+from rrl_batch.models.selection import Selection
 from rrl_batch.stages.population import fit_population
 from rrl_batch.stages.sky import STARS_PER_SELECTION, over_the_sky
 from rrl_batch.storage.commit import fingerprint
@@ -28,7 +29,6 @@ from rrl_batch.survey.alignment import check_epochs
 from rrl_batch.survey.read import Survey
 from rrl_batch.training.fit import FittedMember, most_epochs
 from rrl_batch.training.problem import FitSettings, MemberId, Plan
-from rrl_batch.training.shards import Selection
 from rrl_batch.training.start import store_labels
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ is an unfinished run; its receipts say which partitions need not be made again.
 
 import json
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
 
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.storage.commit import checksum, replacing, write_json
@@ -55,6 +56,11 @@ class Receipt:
     counts: dict[str, int] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     found: bool = field(default=False, compare=False)
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.path)
+        if path.is_absolute() or ".." in path.parts or "\0" in self.path:
+            raise ValueError(f"{self.path} is not in the dataset's folder")
 
     def content(self) -> dict[str, Any]:
         """Return what is on disk of it."""
@@ -105,12 +111,12 @@ class Manifest:
             )
             raise UserError(f"{root} holds {unfinished or 'no dataset'}: there is no {MANIFEST}.")
         try:
-            content = json.loads(path.read_text())
-            content["partitions"] = [Receipt(**receipt) for receipt in content["partitions"]]
-            return cls(**content)
-        except (ValueError, KeyError, TypeError) as error:
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the whole file"
             raise UserError(
-                f"{path} is not a manifest ({error}); make the dataset again."
+                f"{path} is not a manifest ({where}: {first['msg']}); make the dataset again."
             ) from None
 
     def write(self, root: Path) -> None:
@@ -127,7 +133,7 @@ def finished(root: Path, path: str, fingerprint: str) -> Receipt | None:
     """Return the receipt of a partition that was made from the same things before, if any."""
     try:
         receipt = Receipt(**json.loads(_receipt_path(root, path).read_text()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     if receipt.fingerprint != fingerprint or not _is_there(root, receipt):
         return None
@@ -273,7 +279,7 @@ def _differing(root: Path, mine: dict[str, Any]) -> list[str]:
     try:
         found = json.loads((root / RUN).read_text())
         kind, theirs = found["kind"], dict(found["made_from"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{root / RUN} is damaged; delete {root} and run again.") from None
     if kind != mine["kind"]:
         raise UserError(

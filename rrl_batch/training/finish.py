@@ -12,6 +12,7 @@ from sklearn.metrics import root_mean_squared_error
 from rrl_batch.errors import RunError
 from rrl_batch.models.baseline import LinearBaseline, offset_from
 from rrl_batch.models.folder import OUT_OF_FOLD, Domain, Member, ModelCard
+from rrl_batch.models.selection import Selection
 from rrl_batch.storage.commit import checksum, replacing
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.training.fit import (
@@ -23,7 +24,7 @@ from rrl_batch.training.fit import (
 )
 from rrl_batch.training.metrics import scores
 from rrl_batch.training.problem import MemberId
-from rrl_batch.training.shards import Selection, read_table
+from rrl_batch.training.shards import read_table
 from rrl_batch.training.weights import density_weights
 
 ONE_SIGMA = 0.6827
@@ -216,5 +217,5 @@ def _domain(stars: pd.DataFrame, selection: Selection) -> Domain:
         phi31_offset=phi31,
         phi31_centre=centre,
         amplitude=amplitude,
-        selection=vars(selection),
+        selection=selection,
     )

@@ -10,6 +10,7 @@ from rrl_batch.errors import RunError
 from rrl_batch.lightcurve.prepare import PreparedStars
 from rrl_batch.lightcurve.shape import N_SHAPE, SHAPE_COLUMNS
 from rrl_batch.models import recurrent
+from rrl_batch.models.selection import Selection
 from rrl_batch.training import fit
 from rrl_batch.training.finish import finish_model
 from rrl_batch.training.fit import (
@@ -23,7 +24,6 @@ from rrl_batch.training.fit import (
 from rrl_batch.training.problem import FitSettings, MemberId, Plan
 from rrl_batch.training.shards import (
     LABELS_FILE,
-    Selection,
     read_shards,
     read_table,
     size_in_memory,

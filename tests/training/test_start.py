@@ -8,9 +8,10 @@ import pytest
 
 from rrl_batch.errors import UserError
 from rrl_batch.lightcurve.prepare import PreparedStars
+from rrl_batch.models.selection import Selection
 from rrl_batch.training.fit import FOLDS_FILE
 from rrl_batch.training.folds import assign_folds
-from rrl_batch.training.shards import Selection, write_shard
+from rrl_batch.training.shards import write_shard
 from rrl_batch.training.start import assign_training_folds, store_labels
 
 N_STARS = 40
