@@ -12,6 +12,7 @@ from dask import bag
 
 from rrl_batch import tasks
 from rrl_batch.contracts import CATALOGUE
+from rrl_batch.errors import UserError
 from rrl_batch.inference.model import Model
 from rrl_batch.stages.sky import STARS_PER_TASK, sky_bag
 from rrl_batch.storage.sky import neighbours
@@ -71,6 +72,11 @@ def catalogue_bag(stars: Survey | bag.Bag, model: Model) -> bag.Bag:
     -------
     dask.bag.Bag of pandas.DataFrame
         Columns of the catalogue contract; every star has its row, in the order of the light curves.
+
+    Raises
+    ------
+    UserError
+        If the stars are something else, the path of a survey for example.
     """
     return _light_curves(stars, model).map(tasks.predict_batch, model=model)
 
@@ -92,8 +98,13 @@ def catalogue_dataframe(stars: Survey | bag.Bag, model: Model) -> "dd.DataFrame"
 
 
 def _light_curves(stars: Survey | bag.Bag, model: Model) -> bag.Bag:
-    if not isinstance(stars, Survey):
+    if isinstance(stars, bag.Bag):
         return stars
+    if not isinstance(stars, Survey):
+        raise UserError(
+            f"Stars are a survey or a bag of light curves, not a {type(stars).__name__}; "
+            f"open_survey(…) opens a survey's folder."
+        )
     if model.preparation["alignment"] == "maximum":
         check_epochs(stars.largest, stars.path, model.path)
     return light_curves_bag(stars)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rrl_batch.cluster.connect import connect
-from rrl_batch.cluster.driving import driving, sole_writer
+from rrl_batch.cluster.driving import driving
 from rrl_batch.cluster.events import EpochEnded, Event, JobStarted, TaskDone, read_events
 from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.jobs import JobFolder
@@ -29,6 +29,7 @@ from rrl_batch.cluster.security import make_security
 from rrl_batch.errors import RunError, SchedulerLostError, UserError
 from rrl_batch.job import Job
 from rrl_batch.run import Say, outputs, run_job
+from rrl_batch.storage.lock import sole_writer
 
 MOST_STARTS = 5
 """How often a driver is started while nothing gets done in between."""

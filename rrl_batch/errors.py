@@ -22,6 +22,10 @@ class RunError(_SentenceError):
     """The input was right and the run failed all the same (exit code 1)."""
 
 
+class PassingError(RunError):
+    """A failure of a disk or a network, which may be over the next time."""
+
+
 class SchedulerLostError(RunError):
     """The scheduler is out of reach: how the run goes on, or whether, is not known here."""
 

@@ -30,17 +30,17 @@ from rrl_batch.stages.training import (
     fit_members,
     fit_settings_of,
     ingredients,
+    members_mark,
     members_of,
     preparation_of,
     priors_of,
     select_stars,
     selection_of,
 )
-from rrl_batch.storage.commit import checksum, fingerprint, write_json
+from rrl_batch.storage.commit import fingerprint, write_json
 from rrl_batch.storage.manifest import Receipt, claim
 from rrl_batch.survey.read import Survey
 from rrl_batch.training.finish import held_out_rmse
-from rrl_batch.training.fit import FOLDS_FILE
 from rrl_batch.training.folds import require_pairs
 from rrl_batch.training.network import fresh
 from rrl_batch.training.problem import MemberId, Plan
@@ -121,7 +121,9 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
     experiment, training, cases = job.experiment or ExperimentSection(), job.training, job.cases()
     made_from = ingredients(client, survey, labels)
     made_from["training"] = training.model_dump(mode="json", include=_COMMON)
-    claim(out, "experiment", made_from, last_file=ABOUT_FILE, work=f"{FITS}/*/*.json")
+    claimed = claim(out, "experiment", made_from, last_file=ABOUT_FILE)
+    if claimed.changed:
+        claimed.tell(out, "what was made from it is done anew")
     mark = fingerprint(made_from)
     priors = _priors_of_cases(client, survey, cases.values())
     sets = _stars_of_cases(client, survey, labels, out, cases.values(), priors, mark)
@@ -196,7 +198,10 @@ def search(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, jo
         mode="json", include={"preprocess", "model", "training", "search"},
         exclude={"model": {"path"}, "search": {"path", "trials"}},
     )  # fmt: skip
-    claim(out, "search", made_from, last_file=FOUND_FILE, work=f"{FITS}/*/*.json")
+    claimed = claim(out, "search", made_from, last_file=FOUND_FILE)
+    if claimed.changed:
+        (out / TRIALS_FILE).unlink(missing_ok=True)
+        claimed.tell(out, "all trials are done anew")
     mark = fingerprint(made_from)
     priors = _priors_of_cases(client, survey, [job, *points])
     sets = _stars_of_cases(client, survey, labels, out, [job, *points], priors, mark)
@@ -224,7 +229,7 @@ def search(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, jo
         client, [([MemberId(name, 0, (SCORED_FOLD,))], plan) for name, plan in final]
     )
     own, found = (
-        held_out_rmse(plan.out, members[0].member, feh)
+        held_out_rmse(plan.out, members[0], feh)
         for (_, plan), members in zip(final, scored, strict=True)
     )
     result = Found(best.settings, float(np.mean(best.rmse)), found, own, len(study.trials))
@@ -287,11 +292,6 @@ def _plan_of(out: Path, case: Job, sets: dict[Path, list[Receipt]], title: str =
     """Return the plan of a case, whose files are in a folder of its own, whatever its name."""
     root = _stars_of(out, case)
     settings = fit_settings_of(case, case.model.architecture[0])
-    mark = fingerprint(
-        [receipt.fingerprint for receipt in sets[root]],
-        checksum(root / FOLDS_FILE),
-        asdict(settings),
-        case.model.architecture,
-    )
+    mark = members_mark(root, sets[root], settings, case.model.architecture[0])
     folder = (out / FITS / mark[:16]).resolve()
     return Plan(root.resolve(), sets[root], settings, folder, mark, title=title)

@@ -5,6 +5,7 @@ piece streams through a stage in batches of at most 5,000 stars, by functions th
 Dask, and ends in a file that is committed, so that a run that was stopped goes on where it was.
 """
 
+import shutil
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -29,7 +30,7 @@ from rrl_batch.sources.bulk.mirror import contents, files_for
 from rrl_batch.sources.bulk.stage import StagedFile, Staging
 from rrl_batch.sources.files import stage_transits
 from rrl_batch.sources.synthetic import simulate_stars
-from rrl_batch.sources.synthetic.labels import MEASURED, make_labels
+from rrl_batch.sources.synthetic.labels import MEASURED, check_replaceable, make_labels
 from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 from rrl_batch.sources.tables import read_stars
 from rrl_batch.sources.transits import StagedLightCurves, TransitCounts
@@ -40,13 +41,16 @@ from rrl_batch.stages.training import (
     fit_members,
     fit_settings_of,
     ingredients,
+    members_mark,
     members_of,
     priors_of,
     select_stars,
     selection_of,
+    training_set_mark,
+    what_is_stale,
 )
 from rrl_batch.storage.commit import checksum, content_mark, fingerprint, replacing
-from rrl_batch.storage.manifest import Manifest, claim, is_whole
+from rrl_batch.storage.manifest import Manifest, Receipt, adopt, claim, completed
 from rrl_batch.storage.sky import Partition
 from rrl_batch.survey import write as survey_files
 from rrl_batch.survey.read import Survey
@@ -63,21 +67,35 @@ TRAINING_SET = "training"
 def simulate(client: "Client", n_stars: int, seed: int, out: Path, labels: Path) -> Manifest:
     """Write a synthetic survey, and its stars' metallicities, true and photometric."""
     made_from = {"stars": n_stars, "seed": seed, "code_version": __version__}
-    if claim(out, "survey", made_from) and labels.exists() and is_whole(out):
-        return Manifest.read(out)
+    check_replaceable(labels)
+    found = _finished_survey(out, made_from)
+    if found and labels.exists():
+        return found
     source = SimulatedLightCurves(seed)
     stars, partitions = survey_files.plan_partitions(simulate_stars(n_stars, seed))
+    if found:
+        _write_simulated_labels(out, found.partitions, stars, labels)
+        return found
     compile_once(client, source, stars.iloc[:0], 0)
     about = {
         "description": f"SYNTHETIC survey of {n_stars} RR Lyrae stars, not a measurement",
         "synthetic": True,
         "made_from": made_from,
     }
-    manifest = _write_survey(client, out, stars, partitions, source, about)
-    measured = [pq.read_table(out / r.path, columns=MEASURED) for r in manifest.partitions]
+    mark = fingerprint(about)
+    receipts = _write_partitions(client, out, stars, partitions, source, mark, about)
+    # before the manifest, with which the run has ended
+    _write_simulated_labels(out, receipts, stars, labels)
+    pixels = [partition.pixel for partition in partitions]
+    return survey_files.finish_survey(out, pixels, receipts, mark, about)
+
+
+def _write_simulated_labels(
+    survey: Path, receipts: list[Receipt], stars: pd.DataFrame, labels: Path
+) -> None:
+    measured = [pq.read_table(survey / receipt.path, columns=MEASURED) for receipt in receipts]
     with replacing(labels) as partial:
         pq.write_table(make_labels(stars, pa.concat_tables(measured)), partial)
-    return manifest
 
 
 def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> Manifest:
@@ -90,8 +108,8 @@ def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> 
         "stars_sha256": checksum(stars),
         "code_version": __version__,
     }
-    if claim(out, "survey", made_from) and is_whole(out):
-        return Manifest.read(out)
+    if found := _finished_survey(out, made_from):
+        return found
     table, partitions = survey_files.plan_partitions(table)
     staged = out.resolve() / survey_files.STAGING / "transits"
     counts = stage_transits(photometry, table, partitions, staged)
@@ -109,8 +127,8 @@ def ingest_bulk(client: "Client", folder: Path, stars: Path, out: Path) -> Manif
         "stars_sha256": checksum(stars),
         "code_version": __version__,
     }
-    if claim(out, "survey", made_from, work=f"{survey_files.STAGING}/files/*") and is_whole(out):
-        return Manifest.read(out)
+    if found := _finished_survey(out, made_from):
+        return found
     table, partitions = survey_files.plan_partitions(table)
     staging = Staging(out.resolve() / survey_files.STAGING, len(partitions))
     staging.begin(table, partitions)
@@ -139,31 +157,32 @@ def train(
     The tasks that read the survey's partitions put the training stars on disk as shards; the tasks
     of the members read them from there, on workers with a GPU if the cluster has some.
     """
-    root, training = model / TRAINING_SET, job.training
+    training = job.training
     settings = {
         "preprocess": job.preprocess.model_dump(),
         "model": job.model.model_dump(mode="json", exclude={"path"}),
         "training": training.model_dump(mode="json"),
     }
     made_from = ingredients(client, survey, labels) | settings
-    # members that have come to nothing have no weights, and do not keep the folder from another job
-    if claim(model, "model", made_from, last_file=CARD, work="*_[0-9]*"):
+    claimed = claim(model, "model", made_from, last_file=CARD)
+    if claimed.is_finished:
         return ModelCard.read(model)
 
-    mark = fingerprint(made_from)
+    mark = training_set_mark(made_from, job)
+    root = model / TRAINING_SET / mark[:16]
     priors = priors_of(client, survey, job)
     receipts = select_stars(client, survey, labels, root, job, priors, mark)
     n_folds = assign_training_folds(
         {root: receipts}, labels, training.folds, training.repeats, training.seed
     )
-    shards = root.resolve()
-    work = [
-        (
-            members_of(job, kind, n_folds),
-            Plan(shards, receipts, fit_settings_of(job, kind), shards, mark, model.resolve()),
-        )
-        for kind in job.model.kinds
-    ]
+    shards, work = root.resolve(), []
+    for kind in job.model.kinds:
+        fit = fit_settings_of(job, kind)
+        mark = members_mark(root, receipts, fit, kind, made_from["backend"])
+        plan = Plan(shards, receipts, fit, shards, mark, model.resolve())
+        work.append((members_of(job, kind, n_folds), plan))
+    if claimed.changed:
+        claimed.tell(model, what_is_stale(receipts, work))
     members = list(chain.from_iterable(fit_members(client, work)))
     return finish_model(
         model,
@@ -190,8 +209,9 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     ensemble = open_model(model)
     card = ensemble.card
     made_from = {"survey": survey.fingerprint, "model": ensemble.mark, "code_version": __version__}
-    if claim(out, "catalogue", made_from) and is_whole(out):
-        return Manifest.read(out)
+    claimed = claim(out, "catalogue", made_from)
+    if claimed.is_finished and (found := completed(out)):
+        return found
 
     check_alignment(client, survey, model, ensemble.preparation)
     learnt_from = pq.read_table(model / OUT_OF_FOLD, columns=["feh"])["feh"]
@@ -199,19 +219,39 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     engines, workers = engines_for(client, card)
     # what another device has computed of an unfinished catalogue is computed again
     ensemble = replace(ensemble, mark=fingerprint(ensemble.mark, engines))
+    mark = fingerprint(made_from, engines)
+    if claimed.changed:
+        marks = {
+            p.pixel.file(mark): catalogue.partition_mark(p, ensemble.mark)
+            for p in survey.partitions
+        }
+        stale = len(marks) - adopt(out, marks)
+        claimed.tell(out, f"{stale:,} of {len(marks):,} partitions are done anew")
     empty, resources = LightCurveBatch.empty(), workers.resources
     compile_once(client, ensemble.predict, empty, resources=resources)
     receipts = over_the_sky(
         client, tasks.write_catalogue_partition, survey.partitions,
         [piece.pixel for piece in survey.partitions],
         [piece.rows for piece in survey.partitions], STARS_PER_TASK, stage="predict",
-        resources=resources, model=ensemble, out=out.resolve(),
+        resources=resources, isolates=True, model=ensemble, out=out.resolve(), mark=mark,
         description=catalogue.describe(survey, card),
     )  # fmt: skip
     provenance = catalogue.provenance(survey, model, card, engines, made_from)
     return catalogue.finish_catalogue(
-        out, [p.pixel for p in survey.partitions], receipts, provenance
+        out, [p.pixel for p in survey.partitions], receipts, mark, provenance
     )
+
+
+def _finished_survey(out: Path, made_from: dict[str, Any]) -> Manifest | None:
+    """Claim a folder for a survey; return the manifest if it is there already.
+
+    What another run has staged is removed.
+    """
+    claimed = claim(out, "survey", made_from)
+    if claimed.changed:
+        shutil.rmtree(out / survey_files.STAGING, ignore_errors=True)
+        claimed.tell(out, "all of it is done anew")
+    return completed(out) if claimed.is_finished else None
 
 
 def _about_transits(
@@ -234,13 +274,26 @@ def _write_survey(
     source: survey_files.LightCurveSource,
     provenance: dict[str, Any],
 ) -> Manifest:
-    """Write the stars of a plan with the light curves of a source."""
+    """Write the stars of a plan with the light curves of a source, and the manifest, last."""
+    mark = fingerprint(provenance)
+    receipts = _write_partitions(client, out, stars, partitions, source, mark, provenance)
+    pixels = [partition.pixel for partition in partitions]
+    return survey_files.finish_survey(out, pixels, receipts, mark, provenance)
+
+
+def _write_partitions(
+    client: "Client",
+    out: Path,
+    stars: pd.DataFrame,
+    partitions: list[Partition],
+    source: survey_files.LightCurveSource,
+    mark: str,
+    provenance: dict[str, Any],
+) -> list[Receipt]:
     survey_files.stage_stars(out, stars, partitions)
     pixels = [partition.pixel for partition in partitions]
-    receipts = over_the_sky(
+    return over_the_sky(
         client, tasks.write_survey_partition, list(enumerate(pixels)), pixels,
         [p.stop - p.start for p in partitions], STARS_PER_TASK, stage="survey",
-        out=out.resolve(), source=source, mark=fingerprint(provenance),
-        description=provenance["description"],
+        out=out.resolve(), source=source, mark=mark, description=provenance["description"],
     )  # fmt: skip
-    return survey_files.finish_survey(out, pixels, receipts, provenance)

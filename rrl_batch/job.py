@@ -418,8 +418,24 @@ class ClusterSection(Section):
         description="where the dashboard listens; if the port is taken, at another",
     )
     start_timeout: float = Field(
-        10, gt=0, description="minutes that the first worker may take to come"
+        10, gt=0, description="minutes that a worker may take to come where there is none"
     )
+
+    @field_validator("dashboard_address")
+    @classmethod
+    def _host_and_port(cls, address: str) -> str:
+        from distributed.comm.addressing import parse_host_port
+
+        try:
+            _, port = parse_host_port(address, -1)
+        except ValueError:
+            port = -1
+        if not 0 <= port < 2**16:
+            raise ValueError(
+                f"cluster.dashboard_address = '{address}' is no address; give host and port, e.g. "
+                f"'127.0.0.1:8787', or port 0 for one that is free."
+            )
+        return address
 
     @field_validator("memory_per_worker")
     @classmethod
@@ -508,6 +524,10 @@ def other_options(kind: str) -> set[str]:
     return set(chain.from_iterable(CLUSTER_OPTIONS.values())).difference(CLUSTER_OPTIONS[kind])
 
 
+_WRITTEN = ("model", "catalogue", "evaluation", "experiment", "search")
+"""Sections whose path is written to, by whatever makes it."""
+
+
 class Job(Section):
     """A whole job."""
 
@@ -582,6 +602,38 @@ class Job(Section):
             if (section := getattr(self, name)) is not None
         }
         return {name: path for name, path in paths.items() if path is not None}
+
+    def check_where_it_writes(self, file: Path, settings: Sequence[str]) -> None:
+        """Check that a job's file lets it write nowhere but below this folder and its own.
+
+        Whose file it was may have had another folder in mind, or mischief; what is named on the
+        command line is the user's own word. Links are followed.
+
+        Parameters
+        ----------
+        file : pathlib.Path
+            The job file.
+        settings : sequence of str
+            Settings that were given on the command line, ``section.key=value``.
+
+        Raises
+        ------
+        UserError
+            If it would write elsewhere.
+        """
+        allowed = [Path.cwd(), file.resolve().parent]
+        made = ("survey", "labels") if self.simulate else ()
+        given = {setting.partition("=")[0].strip() for setting in settings}
+        for name in (*made, *_WRITTEN):
+            path = self.paths().get(name)
+            if path is None or f"{name}.path" in given:
+                continue
+            if not any(path.resolve().is_relative_to(folder) for folder in allowed):
+                raise UserError(
+                    f"{file} writes to {path.resolve()} ({name}.path), which is neither below this "
+                    f"folder nor below that of the file; if that is meant, say so: --set "
+                    f"{name}.path={path}."
+                )
 
     def absolute(self, folder: Path) -> "Job":
         """Return this job with absolute paths, where those given are relative to a folder."""
@@ -850,6 +902,7 @@ def _sentence(error: ValidationError) -> str:
         kind = "key" if len(location) > 1 else "section"
         return f"unknown {kind} '{name}'; {hint(location[-1], known)}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
+    message = message.replace("tuple", "list")  # which is what TOML has
     return f"'{name}' = {reprlib.repr(fault['input'])} is not valid: {message}."
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rrl_batch import experiments, flow
+from rrl_batch.catalogue.recompute import recompute
 from rrl_batch.catalogue.verify import verify
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.job import Job
@@ -160,6 +161,27 @@ def verify_catalogue(catalogue: Path, say: Say) -> None:
             f"give the same command again."
         )
     say(f"verify     {catalogue}: {found.rows:,} rows in {found.partitions} files, all as written")
+
+
+def recompute_stars(
+    catalogue: Path, n_stars: int, seed: int, survey: Path | None, model: Path | None, say: Say
+) -> None:
+    """Compute random stars of a catalogue again, and say whether they come out as they are there.
+
+    Raises
+    ------
+    RunError
+        If one does not.
+    """
+    compared, faults = recompute(catalogue, n_stars, seed, survey, model)
+    for fault in faults:
+        say(f"verify     {fault}")
+    if faults:
+        raise RunError(
+            f"{len(faults)} of {compared} stars of {catalogue} come out otherwise; it was made by "
+            f"another version of the program or its libraries, on other processors, or changed."
+        )
+    say(f"verify     {catalogue}: {compared:,} stars computed again (seed {seed}), to the same bit")
 
 
 def evaluate_catalogue(

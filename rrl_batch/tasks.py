@@ -1,19 +1,22 @@
 """What runs on the workers: a function a stage, for a piece of the sky or a share of the folds."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rrl_batch.catalogue import write as catalogue
 from rrl_batch.cluster.monitor import report
 from rrl_batch.cluster.recorder import passes_of
 from rrl_batch.cluster.wanted import while_wanted
-from rrl_batch.cluster.worker import require_memory, takes_turns
+from rrl_batch.cluster.worker import memory_limit, require_memory, takes_turns
 from rrl_batch.contracts import Flag
+from rrl_batch.inference.isolation import failing_stars, predict_around
 from rrl_batch.inference.model import Model
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.folded import folded
@@ -23,6 +26,7 @@ from rrl_batch.lightcurve.prepare import PreparedStars, folded_and_smoothed, pre
 from rrl_batch.lightcurve.sequences import Sequences
 from rrl_batch.models.selection import Selection
 from rrl_batch.sources.bulk.stage import stage_file
+from rrl_batch.storage.commit import fingerprint
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.storage.sky import Pixel
 from rrl_batch.survey import write as survey
@@ -95,13 +99,23 @@ def write_training_shard(
     selection: Selection,
     root: Path,
     mark: str,
+    careful: bool = False,
 ) -> Receipt:
-    """Write the training stars of a piece of the sky."""
+    """Write the training stars of a piece of the sky.
+
+    A task that has failed is done again in a careful manner: stars that it fails on have no curve.
+    """
     number, partition = piece
     _require_memory_to_prepare(partition, preprocess)
     labelled = labelled_only(while_wanted(partition.batches()), root)
+    if careful:
+        work = partial(prepare, **preprocess)
+        labelled = (
+            batch.without_epochs(_failing_stars(work, batch, partition)) for batch in labelled
+        )
     prepared = (prepare(batch, **preprocess) for batch in labelled)
-    return write_shard(prepared, number, root, selection, mark)
+    own_mark = fingerprint(mark, partition.fingerprint)
+    return write_shard(prepared, number, root, selection, own_mark)
 
 
 @takes_turns
@@ -117,17 +131,45 @@ def example_curves(
 
 @takes_turns
 def write_catalogue_partition(
-    piece: SurveyPartition, *, model: Model, out: Path, description: str
+    piece: SurveyPartition,
+    *,
+    model: Model,
+    out: Path,
+    mark: str,
+    description: str,
+    careful: bool = False,
 ) -> Receipt:
-    """Write the catalogue of a piece of the sky."""
+    """Write the catalogue of a piece of the sky.
+
+    A task that has failed is done again in a careful manner: stars that it fails on are flagged.
+    """
     _require_memory_to_prepare(piece, model.preparation)
-    rows = (_predict(batch, model, piece) for batch in while_wanted(piece.batches()))
-    return catalogue.write_partition(rows, piece, out, model.mark, description)
+    rows = (
+        _predict(batch, model, piece, careful=careful) for batch in while_wanted(piece.batches())
+    )
+    return catalogue.write_partition(rows, piece, out, model.mark, mark, description)
 
 
-def _predict(batch: LightCurveBatch, model: Model, piece: SurveyPartition) -> pd.DataFrame:
+def _failing_stars(
+    work: Callable[[LightCurveBatch], Any], batch: LightCurveBatch, piece: SurveyPartition
+) -> NDArray[np.bool_]:
+    """Return the stars that some work fails on, and log them."""
+    failing = failing_stars(work, batch, memory_limit())
+    for star in batch.stars["source_id"][failing]:
+        about = {"partition": piece.pixel.path, "star": int(star)}
+        log.warning("the program fails on star %d, which is passed by", star, extra=about)
+    return failing
+
+
+def _predict(
+    batch: LightCurveBatch, model: Model, piece: SurveyPartition, *, careful: bool
+) -> pd.DataFrame:
     """Return the catalogue's rows of some stars, and log those that are odd."""
-    rows = model.predict(batch)
+    if careful:
+        failing = _failing_stars(model.predict, batch, piece)
+        rows = predict_around(model.predict, batch, failing)
+    else:
+        rows = model.predict(batch)
     odd = rows["source_id"][(rows["flags"] & int(Flag.SMOOTHING_FAILED)) != 0]
     for star in odd[:_MOST_LOGGED]:
         about = {"partition": piece.pixel.path, "star": int(star)}

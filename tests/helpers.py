@@ -1,4 +1,4 @@
-"""Small catalogues and labels for tests."""
+"""Small catalogues, labels and models for tests."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from rrl_batch.catalogue.write import finish_catalogue
 from rrl_batch.contracts import CATALOGUE, Flag
+from rrl_batch.models.folder import CARD, ModelCard
 from rrl_batch.storage.manifest import Manifest, commit
 from rrl_batch.storage.sky import SPATIAL_INDEX, partition, with_positions
 
@@ -76,9 +77,15 @@ def write_catalogue(root: Path, rows: pd.DataFrame, **changed: Any) -> Manifest:
         part = rows.iloc[piece.start : piece.stop]
         table = CATALOGUE.conform(pa.Table.from_pandas(part, preserve_index=False), "test")
         table = table.add_column(0, SPATIAL_INDEX, pa.array(part[SPATIAL_INDEX]))
-        receipts.append(commit(root, piece.pixel.path, table, "f"))
+        receipts.append(commit(root, piece.pixel.file("f"), table, "f"))
     about = provenance(len(rows), **changed)
-    return finish_catalogue(root, [piece.pixel for piece in pieces], receipts, about)
+    return finish_catalogue(root, [piece.pixel for piece in pieces], receipts, "f", about)
+
+
+def rewrite_card(card: ModelCard, model: Path, **changed: Any) -> None:
+    """Put a changed card in the place of a model's own, which a run never does."""
+    (model / CARD).unlink()
+    card.model_copy(update=changed).write(model)
 
 
 def write_labels(path: Path, rows: pd.DataFrame, scale: str = "crestani2021") -> Path:

@@ -50,6 +50,12 @@ def test_stars_are_chosen_before_they_are_predicted(client, survey, model, writt
     assert 0 < len(rows) < len(written)
 
 
+@pytest.mark.parametrize("rows", [rrl_batch.catalogue_bag, rrl_batch.catalogue_dataframe])
+def test_the_path_of_a_survey_is_not_taken_for_its_stars(rows, run, model):
+    with pytest.raises(UserError, match=r"not a str; open_survey\(…\) opens a survey's folder"):
+        rows(str(run.survey), model)
+
+
 def test_curves_keep_the_stars_and_their_order(client, survey, model):
     stars = client.compute(rrl_batch.light_curves_bag(survey)).result()
     curves = client.compute(rrl_batch.curves_bag(survey, model)).result()

@@ -93,9 +93,9 @@ def test_predictions_are_those_of_the_members_that_have_not_seen_the_star(experi
     rows = experiment.out_of_fold
     for case in ("svr", "linear", "mlp"):
         kind = CASES[case]["model.architecture"]
-        records = folder.glob(f"{FITS}/*/{kind}_0_1.json")
-        (fitted,) = [p.parent for p in records if not json.loads(p.read_text())["failure"]]
-        member = pd.read_parquet(fitted / f"{kind}_0_1.parquet")
+        records = folder.glob(f"{FITS}/*/{kind}_0_1.*.json")
+        (fitted,) = [p for p in records if not json.loads(p.read_text())["failure"]]
+        member = pd.read_parquet(fitted.with_suffix(".parquet"))
         member = member[member["part"] == "held_out"].set_index("source_id")
         assert (member["fold"] == 1).all()
         ours = rows[rows["case"].eq(case) & rows["repeat"].eq(0) & rows["fold"].eq(1)]
@@ -107,10 +107,11 @@ def test_predictions_are_those_of_the_members_that_have_not_seen_the_star(experi
 def test_stars_are_fitted_by_all_members_of_a_repeat_that_have_learnt_from_them(experiment, folder):
     rows = experiment.out_of_fold
     ours = rows[rows["case"].eq("svr") & rows["repeat"].eq(1)].set_index("source_id")
-    (fitted,) = {path.parent for path in folder.glob(f"{FITS}/*/svr_1_0.json")}
+    (fitted,) = {path.parent for path in folder.glob(f"{FITS}/*/svr_1_0.*.json")}
     total = pd.Series(0.0, ours.index)
     for fold in range(FOLDS):
-        member = pd.read_parquet(fitted / f"svr_1_{fold}.parquet").set_index("source_id")
+        (path,) = fitted.glob(f"svr_1_{fold}.*.parquet")
+        member = pd.read_parquet(path).set_index("source_id")
         total += member["predicted"].where(member["part"] != "held_out", 0.0)[ours.index]
     np.testing.assert_allclose(ours["fitted"], total / (FOLDS - 1))
     assert not np.allclose(ours["fitted"], ours["predicted"], atol=1e-3)
@@ -167,7 +168,7 @@ def test_what_was_chosen_for_a_fold_predicts_it_plain_and_stretched(experiment, 
             pieces = []
             for other in set(range(FOLDS)) - {scored}:
                 first, second = sorted((scored, other))
-                (path,) = folder.glob(f"{FITS}/*/{case}_0_{first}_{second}.parquet")
+                (path,) = folder.glob(f"{FITS}/*/{case}_0_{first}_{second}.*.parquet")
                 table = pd.read_parquet(path)
                 pieces.append(table[table["part"].eq("held_out") & table["fold"].eq(other)])
             inner[case] = pd.concat(pieces).set_index("source_id")["predicted"]

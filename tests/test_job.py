@@ -66,7 +66,7 @@ def test_settings_take_precedence_and_have_the_types_of_toml(tmp_path):
             "[search.space]\n'model.dropout' = []\n",
             "'search.space.model.dropout' = [] is not valid",
         ),
-        ("[experiment.grid]\n'model.dropout' = []\n", "= [] is not valid: tuple should have at"),
+        ("[experiment.grid]\n'model.dropout' = []\n", "= [] is not valid: list should have at"),
         ("[experiment.blends]\nboth = []\n", "'experiment.blends.both' = [] is not valid"),
         ("[training]\nfolds = 1\n", "'training.folds' = 1 is not valid"),
         ("[training]\nfolds = 'x'\n", "'training.folds' = 'x' is not valid"),
@@ -329,6 +329,9 @@ def test_the_points_of_a_search_are_all_combinations_of_its_space():
     ("section", "sentence"),
     [
         ("kind = 'cloud'", "'cluster.kind' = 'cloud' is not valid"),
+        ("kind = 'ssh'\nhosts = 'a'", "'cluster.hosts' = 'a' is not valid: input should be a v"),
+        ("dashboard_address = 'head'", "cluster.dashboard_address = 'head' is no address; give h"),
+        ("dashboard_address = 'head:99999'", "cluster.dashboard_address = 'head:99999' is no addr"),
         (
             "kind = 'address'",
             "The job's cluster is of kind 'address' but names no cluster.address; add it to the "
@@ -407,3 +410,38 @@ def test_options_of_kinds_of_clusters_are_options():
 def test_memory_that_no_worker_could_have_is_refused(memory, sentence):
     with pytest.raises(UserError, match=f"memory_per_worker = {sentence}"):
         make_job({"cluster": {"memory_per_worker": memory}}, "test")
+
+
+@pytest.mark.parametrize(
+    ("section", "path"),
+    [
+        ("catalogue", "../elsewhere"),
+        ("model", "/etc/rrl"),
+        ("evaluation", "link/below"),
+        ("experiment", "a/../../b"),
+        ("labels", "/tmp/labels.parquet"),  # noqa: S108 -- nothing is written there
+    ],
+)
+def test_a_job_file_writes_only_below_the_folder_it_is_used_in(
+    tmp_path, monkeypatch, section, path
+):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(work)
+    file = work / "job.toml"
+    simulate = "[simulate]\nstars = 3\n" if section == "labels" else ""
+    file.write_text(f'{simulate}[{section}]\npath = "{path}"\n')
+    job = read_job(file)
+    with pytest.raises(UserError, match=rf"writes to /.* \({section}\.path\), which is neither"):
+        job.check_where_it_writes(file, [])
+    job.check_where_it_writes(file, [f"{section}.path={path}"])
+
+
+def test_a_job_writes_beside_its_file_and_reads_wherever_it_likes(tmp_path):
+    file = tmp_path / "job.toml"
+    file.write_text(
+        f'[survey]\npath = "/data/survey"\n[labels]\npath = "/data/labels.parquet"\n'
+        f'[model]\npath = "{tmp_path}/x/../model"\n[catalogue]\npath = "catalogue"\n'
+    )
+    read_job(file).check_where_it_writes(file, [])

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import rewrite_card
 
 from rrl_batch import flow
 from rrl_batch.catalogue.verify import read_catalogue, verify
@@ -101,7 +102,8 @@ def test_out_of_fold_predictions_are_means_of_kinds_of_equal_weight(mixed):
         total = pd.Series(0.0, stars.index)
         for repeat in (0, 1):
             for fold in (0, 1):
-                member = pd.read_parquet(model / f"training/{name}_{repeat}_{fold}.parquet")
+                (path,) = model.glob(f"training/*/{name}_{repeat}_{fold}.*.parquet")
+                member = pd.read_parquet(path)
                 own = stars.index[stars[f"fold_{repeat}"] == fold]
                 total[own] += member.set_index("source_id")["predicted"][own]
         np.testing.assert_allclose(stars[f"predicted_{name}"], total / 2)
@@ -145,7 +147,7 @@ def test_without_a_gru_its_own_metallicity_is_null(stars, mixed, members, tmp_pa
     card = ModelCard.read(model)
     ridges = [member for member in card.members if member.architecture == "ridge"]
     alone = {"architecture": ("ridge",), "beside": (), "members": ridges}
-    card.model_copy(update=alone).write(model)
+    rewrite_card(card, model, **alone)
     rows = predict(stars, model, checksum(model / CARD)).set_index("source_id")
     assert rows["feh_gru"].isna().all()
     ids, values = members
@@ -157,7 +159,7 @@ def test_a_gru_beside_the_others_has_its_own_metallicity_and_no_part_in_theirs(
 ):
     model = shutil.copytree(mixed / "model", tmp_path / "model")
     changed = {"architecture": ("ridge", "mlp"), "beside": ("gru",)}
-    ModelCard.read(model).model_copy(update=changed).write(model)
+    rewrite_card(ModelCard.read(model), model, **changed)
     ids, values = members
     rows = predict(stars, model, checksum(model / CARD)).set_index("source_id").loc[ids]
     own = {name: values[name].mean(axis=1) for name in values}

@@ -24,6 +24,7 @@ def write_partition(
     target: SurveyPartition,
     root: Path,
     model: str,
+    mark: str,
     description: str,
 ) -> Receipt:
     """Write the catalogue's rows of one partition of the survey, unless they are there already.
@@ -38,6 +39,8 @@ def write_partition(
         Folder of the catalogue.
     model : str
         Fingerprint of the model.
+    mark : str
+        Fingerprint of everything that the catalogue is made from.
     description : str
         What the catalogue is, in one line.
 
@@ -52,8 +55,8 @@ def write_partition(
     RunError
         If a star was lost on the way.
     """
-    mark = fingerprint(target.fingerprint, model, __version__)
-    receipt = finished(root, target.pixel.path, mark)
+    path, own_mark = target.pixel.file(mark), partition_mark(target, model)
+    receipt = finished(root, path, own_mark)
     if receipt:
         return receipt  # the rows are lazy: nothing has been read for them
     table = with_positions(pd.concat(rows, ignore_index=True))
@@ -65,9 +68,12 @@ def write_partition(
     arrow = CATALOGUE.conform(pa.Table.from_pandas(table, preserve_index=False), "catalogue")
     index = pa.field(SPATIAL_INDEX, pa.int64())
     arrow = arrow.add_column(0, index, pa.array(table[SPATIAL_INDEX]))
-    return commit(
-        root, target.pixel.path, arrow, mark, _counts(table), description, _summary(table)
-    )
+    return commit(root, path, arrow, own_mark, _counts(table), description, _summary(table))
+
+
+def partition_mark(target: SurveyPartition, model: str) -> str:
+    """Return the fingerprint of all that the rows of one partition are made from."""
+    return fingerprint(target.fingerprint, model, __version__)
 
 
 def describe(survey: Survey, card: ModelCard) -> str:
@@ -105,11 +111,15 @@ def provenance(
 
 
 def finish_catalogue(
-    root: Path, pixels: list[Pixel], receipts: list[Receipt], provenance: dict[str, Any]
+    root: Path,
+    pixels: list[Pixel],
+    receipts: list[Receipt],
+    mark: str,
+    provenance: dict[str, Any],
 ) -> Manifest:
     """Write the HATS metadata and the manifest, last."""
     rows = sum(receipt.rows for receipt in receipts)
-    write_hats_metadata(root, pixels, rows, provenance["description"])
+    write_hats_metadata(root, pixels, mark, rows, provenance["description"])
     manifest = Manifest("catalogue", rows, provenance, receipts)
     manifest.write(root)
     return manifest

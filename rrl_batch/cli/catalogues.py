@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from rrl_batch.cli.options import Commands
+from rrl_batch.cli.options import Commands, positive
 
 
 def add_commands(commands: Commands) -> None:
@@ -21,6 +21,15 @@ def add_commands(commands: Commands) -> None:
 
     verify = commands.add_parser("verify", help="check that a catalogue is whole")
     verify.add_argument("catalogue", type=Path, help="folder of the catalogue")
+    verify.add_argument(
+        "--deep", action="store_true", help="compute random stars again, and compare every bit"
+    )
+    verify.add_argument(
+        "--stars", type=positive, default=100, metavar="N", help="how many stars of --deep; 100"
+    )
+    verify.add_argument("--seed", type=int, default=0, help="another seed, other stars")
+    verify.add_argument("--survey", type=Path, help="where the survey is now, if it was moved")
+    verify.add_argument("--model", type=Path, help="where the model is now, if it was moved")
     verify.set_defaults(command=_verify)
 
     export = commands.add_parser("export", help="write a catalogue as one file")
@@ -42,9 +51,13 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from rrl_batch.run import verify_catalogue
+    from rrl_batch.run import recompute_stars, verify_catalogue
 
     verify_catalogue(options.catalogue, print)
+    if options.deep:
+        recompute_stars(
+            options.catalogue, options.stars, options.seed, options.survey, options.model, print
+        )
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -61,10 +61,10 @@ def _submit(options: argparse.Namespace) -> None:
     import shutil
 
     from rrl_batch.cluster.connect import connected
-    from rrl_batch.cluster.driving import check_sole_writer
     from rrl_batch.cluster.submit import submit
     from rrl_batch.cluster.versions import check_versions
     from rrl_batch.run import check_inputs, check_job, outputs
+    from rrl_batch.storage.lock import check_sole_writer
 
     job = read_job_file(options)
     check_job(job)

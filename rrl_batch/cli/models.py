@@ -12,6 +12,7 @@ from rrl_batch.cli.options import (
     connect,
     make_folder,
     read_job_file,
+    writing,
 )
 
 
@@ -53,7 +54,7 @@ def _train(options: argparse.Namespace) -> None:
     job.require("survey", "labels", "model")
     check_architectures(job)
     check_inputs(job)
-    with connect(job.cluster) as client:
+    with writing(options, job.paths()["model"]), connect(job.cluster) as client:
         train_model(client, open_survey(job.paths()["survey"]), job, print)
 
 
@@ -64,5 +65,5 @@ def _predict(options: argparse.Namespace) -> None:
 
     # mistakes in what is given come out before a cluster starts
     survey, _ = open_survey(options.survey), read_whole(options.model)
-    with cluster_of(options) as client:
+    with writing(options, options.out), cluster_of(options) as client:
         write_catalogue(client, survey, options.model, options.out, print)

@@ -17,6 +17,14 @@ Commands = Any
 """Where commands are added: what `argparse` gives for them has no public name."""
 
 
+def positive(text: str) -> int:
+    """Return a number of things, of which there must be one."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too few; give 1 or more")
+    return number
+
+
 def add_job_file(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     """Add the arguments of a command that does what a job file says."""
     parser.add_argument("job", type=Path, nargs=nargs, help="job file (TOML)")
@@ -58,7 +66,9 @@ def read_job_file(options: argparse.Namespace) -> "Job":
     from rrl_batch.job import read_job
 
     tls = [f"cluster.tls={options.tls}"] if options.tls else []
-    return read_job(options.job, [*options.settings, *tls], options.scheduler)
+    job = read_job(options.job, [*options.settings, *tls], options.scheduler)
+    job.check_where_it_writes(options.job, options.settings)
+    return job
 
 
 @contextmanager
@@ -87,6 +97,15 @@ def connect(section: "ClusterSection") -> "Iterator[Client]":
     with cluster.connect(section) as client:
         print(f"dashboard  {client.dashboard_link}", flush=True)
         yield client
+
+
+@contextmanager
+def writing(options: argparse.Namespace, *paths: Path) -> "Iterator[None]":
+    """Be the only command that writes to some paths within the block."""
+    from rrl_batch.storage.lock import sole_writer, this_command
+
+    with sole_writer(paths, this_command(options.line)):
+        yield
 
 
 def make_folder(options: argparse.Namespace, job: "Job") -> "JobFolder":

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rrl_batch.cli.options import Commands, add_cluster, cluster_of
+from rrl_batch.cli.options import Commands, add_cluster, cluster_of, writing
 from rrl_batch.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _simulate(options: argparse.Namespace) -> None:
     ).simulate
     assert section is not None  # noqa: S101 -- given in the line above
     survey, labels = options.out / "survey", options.out / "labels.parquet"
-    with cluster_of(options) as client:
+    with writing(options, survey, labels), cluster_of(options) as client:
         manifest = flow.simulate(client, section.stars, section.seed, survey, labels)
     print(f"survey     {survey}: {manifest.rows:,} SYNTHETIC stars\nlabels     {labels}")
 
@@ -57,7 +57,7 @@ def _ingest_files(options: argparse.Namespace) -> None:
     for path in (options.photometry, options.stars):
         if not path.exists():
             raise UserError(f"There is no file {path}.")
-    with cluster_of(options) as client:
+    with writing(options, options.out), cluster_of(options) as client:
         manifest = flow.ingest_files(client, options.photometry, options.stars, options.out)
     _print_ingested(manifest, options.out)
 
@@ -69,7 +69,7 @@ def _ingest_bulk(options: argparse.Namespace) -> None:
 
     # mistakes in what is given come out before a cluster starts
     files_for(options.folder, read_stars(options.stars)["source_id"].to_numpy())
-    with cluster_of(options) as client:
+    with writing(options, options.out), cluster_of(options) as client:
         manifest = flow.ingest_bulk(client, options.folder, options.stars, options.out)
     if unreadable := manifest.provenance["unreadable_stars"]:
         print(

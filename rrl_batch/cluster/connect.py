@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rrl_batch.cluster.environment import settings
 from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.kinds import started
+from rrl_batch.cluster.monitor import PATIENCE
 from rrl_batch.cluster.security import make_security
 from rrl_batch.cluster.versions import check_versions
 from rrl_batch.errors import RunError, UserError
@@ -74,7 +75,7 @@ def connected(cluster: ClusterSection) -> Iterator["Client"]:
     import dask
 
     with (
-        dask.config.set(settings()),
+        dask.config.set(settings() | {PATIENCE: 60 * cluster.start_timeout}),
         _scheduler(cluster) as scheduler,
         _client(scheduler, cluster) as client,
         noticing_loss(client),

@@ -20,13 +20,16 @@ def worker_environment() -> dict[str, str]:
     }
 
 
-def settings() -> dict[str, str]:
+def settings() -> dict[str, str | int]:
     """Return Dask's settings for a scheduler and workers that are started from this process."""
     environment = {
         f"distributed.nanny.pre-spawn-environ.{name}": value
         for name, value in worker_environment().items()
     }
-    return environment | {
+    return {
+        **environment,
         "distributed.admin.tick.limit": "30s",
+        # blame is not final: see `rrl_batch.cluster.chances`
+        "distributed.scheduler.allowed-failures": 2,
         "distributed.worker.multiprocessing-method": "spawn",
     }

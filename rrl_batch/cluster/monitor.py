@@ -1,6 +1,7 @@
 """Progress: a line per stage, with how much is done, how fast, and the time that is left."""
 
 import logging
+import math
 import sys
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
+from rrl_batch.cluster.chances import SecondChances
 from rrl_batch.cluster.recorder import NamedPass, Outcome, StageRecorder
 from rrl_batch.cluster.wanted import end_unwanted_task
 from rrl_batch.errors import RunError, SchedulerLostError
@@ -29,6 +31,9 @@ log = logging.getLogger(__name__)
 
 LOGGED_ABOUT = ("stage", "partition", "star")
 """What a log record may be about (``extra`` of a logging call)."""
+
+PATIENCE = "rrl-batch.worker-patience"
+"""Dask's setting, in a client, that says for how long it waits for workers, in seconds."""
 
 _TOPIC = "rrl-batch-progress"
 _LINE = (
@@ -126,6 +131,7 @@ def gather(
     pixels: Sequence[Sequence[Pixel]] = (),
     outcome: Callable[[int, T], Outcome] | None = None,
     resources: Mapping[str, float] | None = None,
+    again: "Callable[[int], Future] | None" = None,
 ) -> list[T]:
     """Wait for tasks and return their results in order, showing how far they are.
 
@@ -149,17 +155,22 @@ def gather(
         From a task's number and result to what it says; else it was as planned.
     resources : mapping of str to float, optional
         What the tasks ask for, of the workers that they wait for.
+    again : callable, optional
+        From a task's number to another, careful one in its place, once it has failed, or workers
+        have died that had it: it, or another task that they had, may be at fault.
 
     Raises
     ------
     Exception
-        What the first task to fail has raised; the others are cancelled.
+        What the first task to fail has raised; the others are cancelled. Errors that may pass
+        are waited for, a few times.
     RunError
-        If workers died of a task, or all of them have paused for lack of memory.
+        If workers died of a task, there were none for long, or all of them have paused for lack of
+        memory.
     """
     running: dict[str, float] = {}
     keys = [_mark(future.key) for future in futures]
-    known = set(keys)
+    names = dict(zip(keys, keys, strict=True))
     number = {future: i for i, future in enumerate(futures)}
     recorder = StageRecorder(client, stage, unit, keys, planned, pixels)
 
@@ -168,6 +179,7 @@ def gather(
     client.subscribe_topic(_TOPIC, messages.append)
     expected = [float(units) for units in planned]
     waiting, results = set(futures), {}
+    second = SecondChances(client, stage, again)
     bar = tqdm(
         desc=stage,
         unit=f" {unit}",
@@ -182,20 +194,18 @@ def gather(
         while waiting:
             time.sleep(_POLL_SECONDS)
             watch.look()
-            done = [future for future in waiting if future.done()]
-            waiting.difference_update(done)
+            done = []
+            for future in [future for future in waiting if future.done()]:
+                waiting.remove(future)
+                if replacement := second.chance_of(future, number[future]):
+                    waiting.add(replacement)
+                    number[replacement] = number[future]
+                    names[_mark(replacement.key)] = keys[number[future]]
+                else:
+                    done.append(future)
             # what a task has said of itself is here before its result
             while messages:
-                _, message = messages.popleft()
-                if message["task"] not in known:
-                    continue  # of another job
-                if "log" in message:
-                    record = logging.makeLogRecord(message["log"] | {"stage": stage})
-                    logging.getLogger(record.name).handle(record)
-                    continue
-                if "done" in message:
-                    running[message["task"]] = message["done"]
-                recorder.report(message)
+                _take_in(messages.popleft()[1], names, stage, running, recorder)
             for future in done:
                 if future.status == "error":
                     recorder.failed(keys[number[future]], future.exception())
@@ -215,9 +225,29 @@ def gather(
         client.unsubscribe_topic(_TOPIC)
         # those that failed too: the same tasks given again shall run again (to cancel tasks of
         # which one depends on another would break off the connection to the scheduler)
-        for future in futures:
+        for future in number:
             future.release()
     return [results[i] for i in range(len(futures))]
+
+
+def _take_in(
+    message: dict[str, Any],
+    names: Mapping[str, str],
+    stage: str,
+    running: dict[str, float],
+    recorder: StageRecorder,
+) -> None:
+    """Take in what a task says of itself, if it is one of this stage."""
+    if message["task"] not in names:
+        return  # of another job
+    if "log" in message:
+        record = logging.makeLogRecord(message["log"] | {"stage": stage})
+        logging.getLogger(record.name).handle(record)
+        return
+    message = message | {"task": names[message["task"]]}
+    if "done" in message:
+        running[message["task"]] = message["done"]
+    recorder.report(message)
 
 
 def workers_with(client: "Client", resources: Mapping[str, float]) -> dict[str, dict[str, Any]]:
@@ -231,33 +261,48 @@ def workers_with(client: "Client", resources: Mapping[str, float]) -> dict[str, 
 
 
 class _Watch:
-    """An eye on the workers: without one that runs, a stage waits in silence."""
+    """An eye on the workers: without one that runs, a stage would wait for ever, in silence."""
 
     def __init__(
         self, client: "Client", stage: str, resources: Mapping[str, float] | None = None
     ) -> None:
         self._client, self._stage, self._resources = client, stage, resources or {}
-        self._next = self._ran = time.monotonic() + _LOOK_SECONDS
+        self._next = self._ran = self._there = time.monotonic() + _LOOK_SECONDS
         self._told = False
 
     def look(self) -> None:
-        """Say that there are no workers; raise RunError if all have been paused for long."""
+        """Say that there are no workers; raise RunError if that is so, or all paused, for long."""
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + _LOOK_SECONDS
         workers = workers_with(self._client, self._resources).values()
-        if not workers and not self._told:
+        if workers:
+            self._there, self._told = now, False
+        elif not self._told:
             lacking = f"no workers that declare {', '.join(self._resources)}"
             none = lacking if self._resources else "no workers"
             log.warning("%s: the cluster has %s; waiting for some.", self._stage, none)
             self._told = True
+        elif now - self._there > (patience := _worker_patience()):
+            raise RunError(
+                f"{self._stage}: the cluster has had no workers for {patience / 60:g} minutes; "
+                f"start some and give the same command again, what is finished stays; "
+                f"cluster.start_timeout = … waits longer."
+            )
         if not workers or any(worker["status"] == "running" for worker in workers):
             self._ran = now
         elif now - self._ran > _PAUSE_SECONDS:
             raise RunError(
                 f"{self._stage}: all workers have paused for lack of memory; {MORE_MEMORY}"
             )
+
+
+def _worker_patience() -> float:
+    """Return for how many seconds a stage waits while there are no workers."""
+    import dask
+
+    return float(dask.config.get(PATIENCE, math.inf))
 
 
 def _results(client: "Client", done: "list[Future]", stage: str) -> list[Any]:

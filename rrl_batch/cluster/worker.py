@@ -170,6 +170,12 @@ def require_memory(needed: int, what: str) -> None:
         )
 
 
+def memory_limit() -> int:
+    """Return, in a task, the memory in bytes at which its worker pauses, 0 without a limit."""
+    worker = _worker()
+    return memory_of(worker)[0] if worker else 0
+
+
 def memory_of(worker: "Worker") -> tuple[int, int]:
     """Return the memory at which a worker pauses, 0 without a limit, and what it uses, in bytes."""
     memory = worker.memory_manager

@@ -16,6 +16,7 @@ class Flag(IntFlag):
     OUTSIDE_TRAINING_DOMAIN = 1 << 7
     OTHER_MODE = 1 << 8
     SMOOTHING_FAILED = 1 << 9
+    COMPUTATION_FAILED = 1 << 10
 
 
 MIN_EPOCHS = 5
@@ -50,7 +51,15 @@ DESCRIPTIONS = {
     Flag.OTHER_MODE: "the model was not trained for this pulsation mode: no metallicity",
     Flag.SMOOTHING_FAILED: "no curve could be fitted to the epochs, or a flat one (amplitude below "
     f"{MIN_AMPLITUDE} mag): no metallicity",
+    Flag.COMPUTATION_FAILED: "the program failed on this star, again and again, and passed it by: "
+    "no metallicity; please report it",
 }
 
-NO_METALLICITY = Flag.TOO_FEW_EPOCHS | Flag.NO_PERIOD | Flag.OTHER_MODE | Flag.SMOOTHING_FAILED
+NO_METALLICITY = (
+    Flag.TOO_FEW_EPOCHS
+    | Flag.NO_PERIOD
+    | Flag.OTHER_MODE
+    | Flag.SMOOTHING_FAILED
+    | Flag.COMPUTATION_FAILED
+)
 """Any of these leaves `feh` null; a null `feh` always has one of them."""

@@ -98,7 +98,7 @@ def write_experiment(
 
 def _predictions(folder: Path, members: Sequence[FittedMember]) -> pd.DataFrame:
     """Return what each star gets of the member that has not seen it, and of those that have."""
-    rows = all_predictions(folder, [member.member for member in members])
+    rows = all_predictions(folder, members)
     held_out = rows[rows["part"] == "held_out"]
     learnt = rows[rows["part"].isin(["training", "stopping"])]
     fitted = learnt.groupby(["source_id", "repeat"])["predicted"].mean().rename("fitted")
@@ -124,7 +124,7 @@ def _pair_predictions(
     for name in sorted({part for parts in candidates.values() for part in parts}):
         for member in fitted[name]:
             if len(member.member.held_out) == 2:
-                table = held_out_predictions(plans[name].out, [member.member])
+                table = held_out_predictions(plans[name].out, [member])
                 other = sum(member.member.held_out) - table["fold"]
                 tables.append(table.assign(case=name, other=other))
     return pd.concat(tables, ignore_index=True)

@@ -1,6 +1,6 @@
 """A batch of stars as flat arrays: what every kernel works on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -136,6 +136,33 @@ class LightCurveBatch:
             mag_error=self.mag_error[epochs],
             has_error=self.has_error[rows],
             malformed=self.malformed[rows],
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Return stars by their numbers, in any order and as often as each is given."""
+        counts = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        epochs = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], counts)
+        return type(self)(
+            stars=self.stars.iloc[rows].reset_index(drop=True),
+            offsets=offsets,
+            time=self.time[epochs],
+            mag=self.mag[epochs],
+            mag_error=self.mag_error[epochs],
+            has_error=self.has_error[rows],
+            malformed=self.malformed[rows],
+        )
+
+    def without_epochs(self, rows: NDArray[np.bool_]) -> Self:
+        """Return all stars, some of which have lost their epochs."""
+        counts = np.diff(self.offsets)
+        kept = np.repeat(~rows, counts)
+        return replace(
+            self,
+            offsets=np.concatenate([[0], np.cumsum(np.where(rows, 0, counts))]).astype(np.int64),
+            time=self.time[kept],
+            mag=self.mag[kept],
+            mag_error=self.mag_error[kept],
         )
 
     def to_arrow(self) -> pa.Table:

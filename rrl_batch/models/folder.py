@@ -200,8 +200,14 @@ class ModelCard(_Strict):
         return f"<ModelCard: {self.summary}>"
 
     def write(self, folder: Path) -> None:
-        """Write `model.json`: from here on the model is complete."""
-        write_json(folder / CARD, self.model_dump(mode="json"))
+        """Write `model.json`: from here on the model is complete.
+
+        Raises
+        ------
+        RunError
+            If another run has completed a model there meanwhile.
+        """
+        write_json(folder / CARD, self.model_dump(mode="json"), exclusive=True)
 
     @classmethod
     def read(cls, folder: Path) -> "ModelCard":

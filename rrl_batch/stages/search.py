@@ -76,7 +76,7 @@ def run_trials(
         if fitted.failure:
             ended = study.end(trial, rmse, "diverged")
         else:
-            rmse = [*rmse, held_out_rmse(plan.out, member, feh, fold=member.held_out[1])]
+            rmse = [*rmse, held_out_rmse(plan.out, fitted, feh, fold=member.held_out[1])]
             if len(rmse) == len(inner):
                 ended = study.end(trial, rmse, "complete")
             elif study.goes_on(trial, rmse):

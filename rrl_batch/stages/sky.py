@@ -1,6 +1,7 @@
 """The sky as a bag of partitions: small neighbours share a task."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +14,7 @@ from rrl_batch.storage.manifest import Receipt
 from rrl_batch.storage.sky import Pixel, neighbours
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ def over_the_sky(
     *,
     stage: str,
     resources: dict[str, float] | None = None,
+    isolates: bool = False,
     **arguments: Any,
 ) -> list[Receipt]:
     """Call a function for every piece of the sky, with a progress line in stars.
@@ -61,6 +63,8 @@ def over_the_sky(
         What is being done, for the line shown.
     resources : dict of str to float, optional
         What a worker must declare to take part; all do if it is not given.
+    isolates : bool
+        Whether the function can be `careful`: go round the stars that it fails on.
     **arguments
         Arguments of the function.
     """
@@ -69,9 +73,21 @@ def over_the_sky(
     sky = sky_bag(pieces, groups)
     with span(stage):
         futures = client.compute(sky.map(task, **arguments).to_delayed(), resources=resources)
+
+    def carefully(number: int) -> "Future":
+        careful = partial(task, **arguments, careful=True)
+        return client.submit(
+            _each, pieces[groups[number]], careful, resources=resources, pure=False
+        )
+
     done: list[list[Receipt]] = gather(
         client, futures, stage=stage, unit="stars", planned=planned, resources=resources,
+        again=carefully if isolates else None,
         pixels=[pixels[group] for group in groups],
         outcome=lambda i, receipts: pieces_of(pixels[groups[i]], stars[groups[i]], receipts),
     )  # fmt: skip
     return list(chain.from_iterable(done))
+
+
+def _each(pieces: Sequence[T], task: Callable[[T], Receipt]) -> list[Receipt]:
+    return [task(piece) for piece in pieces]

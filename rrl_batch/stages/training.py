@@ -1,6 +1,7 @@
 """Put training stars on disk and fit members to them, on the cluster."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import chain, combinations, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +24,11 @@ from rrl_batch.models.registry import ARCHITECTURES
 from rrl_batch.models.selection import Selection
 from rrl_batch.stages.population import fit_population
 from rrl_batch.stages.sky import STARS_PER_SELECTION, over_the_sky
-from rrl_batch.storage.commit import fingerprint
+from rrl_batch.storage.commit import checksum, fingerprint
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.survey.alignment import check_epochs
 from rrl_batch.survey.read import Survey
-from rrl_batch.training.fit import FittedMember, most_epochs
+from rrl_batch.training.fit import FOLDS_FILE, FittedMember, finished_member, most_epochs
 from rrl_batch.training.problem import FitSettings, MemberId, Plan
 from rrl_batch.training.start import store_labels
 
@@ -48,6 +49,46 @@ def ingredients(client: "Client", survey: Survey, labels: pd.DataFrame) -> dict[
         "backend": common_backend(client),
         "code_version": __version__,
     }
+
+
+def training_set_mark(made_from: dict[str, Any], job: Job) -> str:
+    """Return the fingerprint of what a training set is made from, besides its own partitions."""
+    settings = [made_from[name] for name in ("labels", "preprocess", "code_version")]
+    # a prior comes of all partitions
+    population = job.preprocess.smoothing == "population"
+    return fingerprint(*settings, asdict(selection_of(job)), population and made_from["survey"])
+
+
+def members_mark(
+    root: Path, receipts: list[Receipt], settings: FitSettings, architecture: str, *others: str
+) -> str:
+    """Return the fingerprint of what the members of an architecture are made from.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the training set, with its folds.
+    receipts : list of Receipt
+        Its shards.
+    settings : FitSettings
+        How they are fitted.
+    architecture : str
+        Their architecture.
+    *others : str
+        What else makes a difference, beyond the training set.
+    """
+    stars = [receipt.fingerprint for receipt in receipts], checksum(root / FOLDS_FILE)
+    return fingerprint(*stars, asdict(settings), architecture, others)
+
+
+def what_is_stale(receipts: list[Receipt], work: "Sequence[Share]") -> str:
+    """Say how much of a model that was begun with other ingredients is done anew."""
+    shards = sum(not receipt.found for receipt in receipts)
+    members = [finished_member(member, plan) for some, plan in work for member in some]
+    return (
+        f"{shards:,} of {len(receipts):,} partitions of training stars and "
+        f"{members.count(None):,} of {len(members):,} members are done anew"
+    )
 
 
 def selection_of(job: Job) -> Selection:
@@ -131,6 +172,7 @@ def select_stars(
         client, tasks.write_training_shard, list(enumerate(survey.partitions)),
         [piece.pixel for piece in survey.partitions],
         [piece.rows for piece in survey.partitions], STARS_PER_SELECTION, stage="select",
+        isolates=True,
         root=root.resolve(), preprocess=preprocess, selection=selection_of(job), mark=mark,
     )  # fmt: skip
 

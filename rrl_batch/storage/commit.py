@@ -10,17 +10,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rrl_batch.errors import RunError, UserError
+from rrl_batch.errors import PassingError, RunError, UserError
+
+_PARTIAL = ".partial"
+_LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""What does not pass by waiting."""
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+"""What file systems without hard links answer."""
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block ends without an error.
 
     Parameters
     ----------
     path : pathlib.Path
         Final name. Its folder is created; a file of that name is replaced.
+    exclusive : bool
+        Whether a file of that name is left alone instead, and an error raised.
 
     Yields
     ------
@@ -30,28 +39,46 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     RunError
-        If the file cannot be written, for lack of space or permission.
+        If the file cannot be written, for lack of space or permission, or because another
+        process has written it meanwhile where it is to be `exclusive`.
     """
     # readers of a dataset pass over names with a leading underscore; on another host, a process of
     # the same number may write the same, most of all in containers, or if it was believed dead
     writer = f"{socket.gethostname()}-{os.getpid()}"
-    partial = path.with_name(f"_{path.name}.{writer}.partial")
+    partial = path.with_name(f"_{path.name}.{writer}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
-            _flush(partial)
-            partial.replace(path)
-            _flush(path.parent)
+            flush(partial)
+            (_rename_to_new if exclusive else Path.replace)(partial, path)
+            flush(path.parent)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise RunError(f"{path} could not be written: {_reason(error)}.") from error
+        kind = RunError if error.errno in _LASTING or _is_full(error) else PassingError
+        raise kind(f"{path} could not be written: {_reason(error)}.") from error
+
+
+def _rename_to_new(partial: Path, path: Path) -> None:
+    """Give a file its final name, unless there is another of that name, in one step."""
+    try:
+        path.hardlink_to(partial)  # a rename would replace; NFS knows links, too
+    except FileExistsError:
+        raise RunError(
+            f"{path} was written by another run meanwhile, and is left as it is; see that no two "
+            f"runs write to {path.parent}."
+        ) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            raise RunError(f"{path} is there already, and is left as it is.") from None
+        partial.replace(path)
 
 
 def _reason(error: OSError) -> str:
-    # Arrow and HDF5 wrap the system's error, HDF5 without its number
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+    if _is_full(error):
         return (
             "the disk is full; free some space and give the same command again, what is "
             "finished stays"
@@ -59,7 +86,18 @@ def _reason(error: OSError) -> str:
     return str(error)
 
 
-def _flush(path: Path) -> None:
+def is_partial(path: Path) -> bool:
+    """Return whether a file is what a process that was killed has left of another one."""
+    return path.name.startswith("_") and path.name.endswith(_PARTIAL)
+
+
+def _is_full(error: OSError) -> bool:
+    # Arrow and HDF5 wrap the system's error, HDF5 without its number
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -67,9 +105,9 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
+def write_json(path: Path, value: Any, *, sort_keys: bool = True, exclusive: bool = False) -> None:
     """Write a JSON file atomically; the same value always gives the same bytes."""
-    with replacing(path) as partial:
+    with replacing(path, exclusive=exclusive) as partial:
         text = json.dumps(value, indent=1, sort_keys=sort_keys, allow_nan=False)
         partial.write_text(text + "\n")
 

@@ -1,20 +1,27 @@
 """Receipts, one a finished partition, and the manifest that makes a dataset complete.
 
 A dataset is a folder with a manifest. The manifest is written last, so a folder without one
-is an unfinished run; its receipts say which partitions need not be made again.
+is an unfinished run; its receipts say which partitions need not be made again. Names of files hold
+a fingerprint of what the dataset is made from, so that a process of another run, however late it
+writes, never touches a file of this one.
 """
 
+import hashlib
 import json
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from rrl_batch.errors import RunError, UserError
-from rrl_batch.storage.commit import checksum, replacing, write_json
+from rrl_batch.storage.commit import flush, is_partial, replacing, write_json
+from rrl_batch.storage.sky import DATASET, SIDE_FILES
 
 MANIFEST = "manifest.json"
 RECEIPTS = "receipts"
@@ -22,6 +29,9 @@ RUN = "run.json"
 
 ROWS_PER_GROUP = 20_000
 """Stars in a Parquet row group and in a task: about 2 s of work, about 15 MB of light curves."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,9 +130,34 @@ class Manifest:
             ) from None
 
     def write(self, root: Path) -> None:
-        """Write the manifest: from here on the dataset is complete."""
+        """Write the manifest, after what it does not name is removed: the dataset is complete.
+
+        Raises
+        ------
+        RunError
+            If another run has completed a dataset there meanwhile.
+        """
+        remove_strays(root, self)
         receipts = [receipt.content() for receipt in self.partitions]
-        write_json(root / MANIFEST, asdict(self) | {"partitions": receipts})
+        write_json(root / MANIFEST, asdict(self) | {"partitions": receipts}, exclusive=True)
+
+
+def strays(root: Path, manifest: Manifest) -> list[Path]:
+    """Return the files among a dataset's partitions that its manifest does not name.
+
+    A process that was killed, or believed dead while another did its work, has left them.
+    """
+    named = {root / receipt.path for receipt in manifest.partitions}
+    named |= {root / DATASET / name for name in SIDE_FILES}
+    return sorted(f for f in (root / DATASET).rglob("*") if f not in named and f.is_file())
+
+
+def remove_strays(root: Path, manifest: Manifest) -> None:
+    """Remove what the manifest of a dataset does not name, and receipts of it."""
+    receipts = {_receipt_path(root, receipt.path) for receipt in manifest.partitions}
+    left = [f for f in (root / RECEIPTS).glob("*") if f not in receipts]
+    for file in strays(root, manifest) + left:
+        file.unlink(missing_ok=True)
 
 
 def _receipt_path(root: Path, path: str) -> Path:
@@ -131,13 +166,17 @@ def _receipt_path(root: Path, path: str) -> Path:
 
 def finished(root: Path, path: str, fingerprint: str) -> Receipt | None:
     """Return the receipt of a partition that was made from the same things before, if any."""
-    try:
-        receipt = Receipt(**json.loads(_receipt_path(root, path).read_text()))
-    except (OSError, ValueError, TypeError, RecursionError):
-        return None
-    if receipt.fingerprint != fingerprint or not _is_there(root, receipt):
+    receipt = _read_receipt(_receipt_path(root, path))
+    if not receipt or receipt.fingerprint != fingerprint or not _is_there(root, receipt):
         return None
     return replace(receipt, found=True)
+
+
+def _read_receipt(path: Path) -> Receipt | None:
+    try:
+        return Receipt(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
 
 
 def _is_there(root: Path, receipt: Receipt) -> bool:
@@ -145,9 +184,45 @@ def _is_there(root: Path, receipt: Receipt) -> bool:
     return file.exists() and file.stat().st_size == receipt.size
 
 
-def is_whole(root: Path) -> bool:
-    """Return whether the files of a finished dataset are there, as long as they were written."""
-    return all(_is_there(root, receipt) for receipt in Manifest.read(root).partitions)
+def completed(root: Path) -> Manifest | None:
+    """Return the manifest of a finished dataset, if its files are there as they were written.
+
+    If one is not, the manifest is taken back, so that the same run makes the file again.
+    """
+    manifest = Manifest.read(root)
+    if not all(_is_there(root, receipt) for receipt in manifest.partitions):
+        (root / MANIFEST).unlink()
+        return None
+    remove_strays(root, manifest)
+    return manifest
+
+
+def adopt(root: Path, wanted: Mapping[str, str]) -> int:
+    """Give files that another run has finished the names of this one, where they are the same.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the dataset, unfinished.
+    wanted : mapping of str to str
+        By the name of each file, the fingerprint of everything that it is made from.
+
+    Returns
+    -------
+    int
+        How many of the files wanted are finished.
+    """
+    found = [receipt for receipt in map(_read_receipt, (root / RECEIPTS).glob("*")) if receipt]
+    theirs = {receipt.fingerprint: receipt for receipt in found if _is_there(root, receipt)}
+    number = 0
+    for path, fingerprint in wanted.items():
+        if finished(root, path, fingerprint):
+            number += 1
+        elif receipt := theirs.get(fingerprint):
+            (root / receipt.path).replace(root / path)
+            write_json(_receipt_path(root, path), replace(receipt, path=path).content())
+            number += 1
+    return number
 
 
 def commit(
@@ -186,17 +261,42 @@ def commit(
     table = table.replace_schema_metadata({"description": description} if description else None)
     with replacing(root / path) as partial:
         pq.write_table(table, partial, **_layout(table.schema))
-        written = pq.read_metadata(partial)
-        if written.num_rows != table.num_rows or not written.schema.to_arrow_schema().equals(
-            table.schema
-        ):
-            raise RunError(f"{root / path} did not read back as it was written.")
-        size = partial.stat().st_size
+        flush(partial)
+        content = partial.read_bytes()
+        if not same_values(pq.read_table(pa.BufferReader(content)), table):
+            raise RunError(
+                f"{root / path} did not read back as it was written; look after the disk, and "
+                f"give the same command again."
+            )
         receipt = Receipt(
-            path, table.num_rows, size, checksum(partial), fingerprint, counts or {}, summary or {}
-        )
+            path, table.num_rows, len(content), hashlib.sha256(content).hexdigest(), fingerprint,
+            counts or {}, summary or {},
+        )  # fmt: skip
     write_json(_receipt_path(root, path), receipt.content())
     return receipt
+
+
+def same_values(some: pa.Table, others: pa.Table) -> bool:
+    """Return whether two tables have the same columns and values, to the bit."""
+    return some.schema.equals(others.schema) and all(
+        _bits(a).equals(_bits(b)) and _lengths(a).equals(_lengths(b))
+        for a, b in zip(some.columns, others.columns, strict=True)
+    )
+
+
+def _bits(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column's values, floats as integers: NaN is not equal to itself."""
+    if pa.types.is_nested(column.type):
+        column = pc.list_flatten(column)
+    if not pa.types.is_floating(column.type):
+        return column
+    integer = pa.int32() if column.type == pa.float32() else pa.int64()
+    return pa.chunked_array([chunk.view(integer) for chunk in column.chunks], integer)
+
+
+def _lengths(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the lengths of a column's lists, null where there is none."""
+    return pc.list_value_length(column) if pa.types.is_nested(column.type) else column.is_null()
 
 
 def _layout(schema: pa.Schema) -> dict[str, Any]:
@@ -217,17 +317,34 @@ def _layout(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def claim(
-    root: Path,
-    kind: str,
-    made_from: dict[str, Any],
-    last_file: str = MANIFEST,
-    work: str = f"{RECEIPTS}/*",
-) -> bool:
-    """Mark a folder as the output of one run, and tell whether that run has ended.
+@dataclass(frozen=True)
+class Claim:
+    """What a run has found in the folder of its output.
 
-    A folder in which a run of another job has finished nothing, since it was stopped by a
-    mistake in its input for example, is claimed anew.
+    Parameters
+    ----------
+    is_finished : bool
+        Whether it holds the complete output of just this run already.
+    changed : tuple of str
+        In what another run, which has not finished, was made from something else.
+    """
+
+    is_finished: bool
+    changed: tuple[str, ...] = ()
+
+    def tell(self, root: Path, redone: str) -> None:
+        """Tell the user why, and what, of an unfinished run is done anew."""
+        log.warning(
+            "%s: an earlier run there, which has not finished, differs in %s; %s.",
+            root, ", ".join(self.changed), redone,
+        )  # fmt: skip
+
+
+def claim(root: Path, kind: str, made_from: dict[str, Any], last_file: str = MANIFEST) -> Claim:
+    """Mark a folder as the output of one run.
+
+    The folder of another run which has not finished is taken over. What it has finished serves as
+    far as it is made from the same things.
 
     Parameters
     ----------
@@ -239,13 +356,6 @@ def claim(
         Everything that the output is made from, by name: fingerprints and settings.
     last_file : str
         The file that the run writes last.
-    work : str
-        Pattern of the files that hold finished work.
-
-    Returns
-    -------
-    bool
-        Whether the folder holds the complete output of just this run already.
 
     Raises
     ------
@@ -254,24 +364,24 @@ def claim(
     """
     mine = {"kind": kind, "made_from": made_from}
     if not (root / RUN).exists():
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        # a run that was killed right here has left the beginning of a file
+        if root.exists() and (not root.is_dir() or not all(map(is_partial, root.iterdir()))):
             raise UserError(
                 f"{root} already holds something else; name another folder, or delete it."
             )
         write_json(root / RUN, mine)
-        return False
+        return Claim(is_finished=False)
     differing = _differing(root, mine)
     finished = (root / last_file).exists()
     if not differing:
-        return finished
-    if finished or any(root.glob(work)):
-        state = "a finished" if finished else "an unfinished"
+        return Claim(finished)
+    if finished:
         raise UserError(
-            f"{root} already holds {state} {kind} of another job (they differ in: "
+            f"{root} already holds a finished {kind} of another job (they differ in: "
             f"{', '.join(differing)}); name another folder, or delete it."
         )
     write_json(root / RUN, mine)
-    return False
+    return Claim(finished, tuple(differing))
 
 
 def _differing(root: Path, mine: dict[str, Any]) -> list[str]:
@@ -288,4 +398,14 @@ def _differing(root: Path, mine: dict[str, Any]) -> list[str]:
         )
     # as JSON gives it back, so that tuples compare as lists
     wanted = json.loads(json.dumps(mine["made_from"]))
+    wanted, theirs = (dict(_dotted(made_from)) for made_from in (wanted, theirs))
     return [name for name in wanted | theirs if wanted.get(name) != theirs.get(name)]
+
+
+def _dotted(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested dictionaries by their dotted names."""
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _dotted(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", inner

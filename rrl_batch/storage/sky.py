@@ -9,14 +9,22 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from rrl_batch.storage.commit import replacing
 
 SPATIAL_INDEX = "_healpix_29"
 """HEALPix index of order 29 (nested): the column that every HATS table is sorted by."""
+
+DATASET = "dataset"
+SIDE_FILES = ("_metadata", "_common_metadata")
+"""Files beside the partitions, from which other readers know all of them."""
 
 _ORDER = 29
 _GAIA_ORDER = 12
@@ -31,14 +39,24 @@ class Pixel(NamedTuple):
 
     @property
     def path(self) -> str:
-        """File of the partition, relative to the dataset's folder."""
+        """Place of the partition in a dataset's folder, whatever it was made from."""
         directory = self.pixel // 10_000 * 10_000
-        return f"dataset/Norder={self.order}/Dir={directory}/Npix={self.pixel}.parquet"
+        return f"{DATASET}/Norder={self.order}/Dir={directory}/Npix={self.pixel}"
+
+    def file(self, mark: str) -> str:
+        """Return the file of the partition, relative to the dataset's folder.
+
+        Parameters
+        ----------
+        mark : str
+            Fingerprint of what the dataset is made from; files of another have other names.
+        """
+        return f"{self.path}{suffix(mark)}"
 
     @classmethod
     def from_path(cls, path: str) -> "Pixel":
         """Return the pixel of a partition's file."""
-        match = re.search(r"Norder=(\d+)/Dir=\d+/Npix=(\d+)\.parquet$", path)
+        match = re.search(r"Norder=(\d+)/Dir=\d+/Npix=(\d+)\.(\w+\.)?parquet$", path)
         order, pixel = (int(match[1]), int(match[2])) if match else (_ORDER + 1, 0)
         if order > _ORDER or pixel >= 12 << (2 * order):
             raise ValueError(f"{path} is not the file of a HATS partition")
@@ -49,6 +67,11 @@ class Pixel(NamedTuple):
         """First spatial index within the pixel, and the first beyond it."""
         shift = 2 * (_ORDER - self.order)
         return self.pixel << shift, (self.pixel + 1) << shift
+
+
+def suffix(mark: str) -> str:
+    """Return how the names of a dataset's files end, which HATS calls `hats_npix_suffix`."""
+    return f".{mark[:12]}.parquet"
 
 
 class Partition(NamedTuple):
@@ -145,34 +168,41 @@ def neighbours(stars: Sequence[int], stars_per_task: int) -> list[slice]:
     return [slice(first, end) for first, end in pairwise(bounds)]
 
 
-def write_hats_metadata(root: Path, pixels: list[Pixel], rows: int, description: str) -> None:
-    """Write what makes a folder of partitions a HATS catalogue, and remove stray files.
+def write_hats_metadata(
+    root: Path, pixels: Sequence[Pixel], mark: str, rows: int, description: str
+) -> None:
+    """Write what makes a folder of partitions a HATS catalogue, of the files named alone.
 
     Parameters
     ----------
     root : pathlib.Path
         Folder of the dataset; its name becomes the catalogue's.
-    pixels : list of Pixel
-        Pixels whose files lie under `root`.
+    pixels : sequence of Pixel
+        Its partitions, in order of spatial index.
+    mark : str
+        Fingerprint of what it is made from, which is part of the files' names.
     rows : int
         Rows in all of them.
     description : str
         What the catalogue is, in one line.
     """
     from hats.catalog import PartitionInfo, TableProperties
-    from hats.io import paths
-    from hats.io.parquet_metadata import write_parquet_metadata
+    from hats.io.paths import PARTITION_INFO_FILENAME
     from hats.pixel_math import HealpixPixel
 
-    wanted = {root / pixel.path for pixel in pixels}
-    for file in root.glob("dataset/**/*"):
-        if file.is_file() and file not in wanted:
-            file.unlink()  # what a run that was killed has left: hats would read it
-    PartitionInfo.from_healpix([HealpixPixel(*pixel) for pixel in pixels]).write_to_file(
-        paths.get_partition_info_pointer(root)
-    )
-    write_parquet_metadata(root)
-    TableProperties(
+    with replacing(root / PARTITION_INFO_FILENAME) as partial:
+        PartitionInfo.from_healpix([HealpixPixel(*p) for p in pixels]).write_to_file(partial)
+    # hats' own writer would take every file that lies in the folder
+    footers = []
+    for file in (pixel.file(mark) for pixel in pixels):
+        footer = pq.read_metadata(root / file)
+        footer.set_file_path(file.removeprefix(f"{DATASET}/"))
+        footers.append(footer)
+    schema = footers[0].schema.to_arrow_schema()
+    for name, collected in zip(SIDE_FILES, (footers, None), strict=True):
+        with replacing(root / DATASET / name) as partial:
+            pq.write_metadata(schema, partial, metadata_collector=collected)
+    about = TableProperties(
         catalog_name=root.name,
         catalog_type="object",
         total_rows=rows,
@@ -180,5 +210,11 @@ def write_hats_metadata(root: Path, pixels: list[Pixel], rows: int, description:
         dec_column="dec",
         healpix_column=SPATIAL_INDEX,
         healpix_order=_ORDER,
+        npix_suffix=suffix(mark),
         obs_description=description,
-    ).to_properties_file(root)
+    )
+    with TemporaryDirectory() as folder:
+        about.to_properties_file(folder)
+        for written in Path(folder).iterdir():
+            with replacing(root / written.name) as partial:
+                partial.write_bytes(written.read_bytes())

@@ -80,7 +80,8 @@ def write_partition(
         What the survey is, in one line.
     """
     number, pixel = target
-    receipt = finished(root, pixel.path, fingerprint)
+    path = pixel.file(fingerprint)
+    receipt = finished(root, path, fingerprint)
     if receipt:
         return receipt
     stars = pq.read_table(root / STAGING / "stars" / f"{number}.parquet").to_pandas()
@@ -88,15 +89,19 @@ def write_partition(
     index = pa.field(SPATIAL_INDEX, pa.int64())
     table = batch.to_arrow().add_column(0, index, pa.array(stars[SPATIAL_INDEX]))
     counts = {"epochs": len(batch.time)}
-    return commit(root, pixel.path, table, fingerprint, counts, description)
+    return commit(root, path, table, fingerprint, counts, description)
 
 
 def finish_survey(
-    root: Path, pixels: list[Pixel], receipts: list[Receipt], provenance: dict[str, Any]
+    root: Path,
+    pixels: list[Pixel],
+    receipts: list[Receipt],
+    fingerprint: str,
+    provenance: dict[str, Any],
 ) -> Manifest:
     """Write the HATS metadata, remove what was staged, and write the manifest, last."""
     rows = sum(receipt.rows for receipt in receipts)
-    write_hats_metadata(root, pixels, rows, provenance["description"])
+    write_hats_metadata(root, pixels, fingerprint, rows, provenance["description"])
     shutil.rmtree(root / STAGING)
     manifest = Manifest("survey", rows, provenance, receipts)
     manifest.write(root)

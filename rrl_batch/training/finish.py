@@ -1,5 +1,6 @@
 """Put fitted members together: out-of-fold predictions, baseline, domain, errors, model card."""
 
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from rrl_batch.training.fit import (
     weights_file,
 )
 from rrl_batch.training.metrics import scores
-from rrl_batch.training.problem import MemberId
 from rrl_batch.training.shards import read_table
 from rrl_batch.training.weights import density_weights
 
@@ -74,7 +74,7 @@ def finish_model(
     """
     _refuse_failures(members)
     stars = read_table(root, receipts).merge(pd.read_parquet(root / FOLDS_FILE), on="source_id")
-    held_out = held_out_predictions(root, [member.member for member in members])
+    held_out = held_out_predictions(root, members)
     own = held_out.pivot_table("predicted", "source_id", "architecture")  # means over repeats
     # kinds count alike, however many members each has
     mean = own[list(architecture)].mean(axis=1)
@@ -94,7 +94,7 @@ def finish_model(
         modes=selection.modes,
         members=[
             Member(
-                file=weights_file(m.member),
+                file=weights_file(m.member, m.fingerprint),
                 sha256=m.sha256,
                 architecture=m.member.architecture,
                 repeat=m.member.repeat,
@@ -115,8 +115,20 @@ def finish_model(
         }
         | {"on_training_folds": [m.training for m in members]},
     )
+    _remove_strays(model, root, {OUT_OF_FOLD, *(m.file for m in card.members)})
     card.write(model)
     return card
+
+
+def _remove_strays(model: Path, root: Path, named: set[str]) -> None:
+    """Remove what members of other settings, and processes that were killed, have left."""
+    left = [*model.glob("*.npz"), *model.glob("*.h5"), *model.glob("_*.partial")]
+    for file in left:
+        if file.name not in named:
+            file.unlink(missing_ok=True)
+    for other in root.parent.iterdir():
+        if other != root:
+            shutil.rmtree(other)
 
 
 def _refuse_failures(members: Sequence[FittedMember]) -> None:
@@ -130,20 +142,20 @@ def _refuse_failures(members: Sequence[FittedMember]) -> None:
         )
 
 
-def held_out_predictions(folder: Path, members: Iterable[MemberId]) -> pd.DataFrame:
+def held_out_predictions(folder: Path, members: Iterable[FittedMember]) -> pd.DataFrame:
     """Return what members predict for the stars that they have not seen; see `all_predictions`."""
     table = all_predictions(folder, members)
     return table[table["part"] == "held_out"].drop(columns="part").reset_index(drop=True)
 
 
-def all_predictions(folder: Path, members: Iterable[MemberId]) -> pd.DataFrame:
+def all_predictions(folder: Path, members: Iterable[FittedMember]) -> pd.DataFrame:
     """Return what members predict for all stars.
 
     Parameters
     ----------
     folder : pathlib.Path
         Folder of the members' predictions.
-    members : iterable of MemberId
+    members : iterable of FittedMember
         Which members.
 
     Returns
@@ -153,22 +165,24 @@ def all_predictions(folder: Path, members: Iterable[MemberId]) -> pd.DataFrame:
         is what the star was to the member: held_out, training, stopping or unused.
     """
     tables = (
-        pd.read_parquet(folder / predictions_file(member)).assign(
-            architecture=member.architecture, repeat=member.repeat
+        pd.read_parquet(folder / predictions_file(m.member, m.fingerprint)).assign(
+            architecture=m.member.architecture, repeat=m.member.repeat
         )
-        for member in members
+        for m in members
     )
     return pd.concat(tables, ignore_index=True)
 
 
-def held_out_rmse(folder: Path, member: MemberId, feh: pd.Series, fold: int | None = None) -> float:
+def held_out_rmse(
+    folder: Path, member: FittedMember, feh: pd.Series, fold: int | None = None
+) -> float:
     """Return a member's error on the stars that it has not seen, or on those of one fold, in dex.
 
     Parameters
     ----------
     folder : pathlib.Path
         Folder of the member's predictions.
-    member : MemberId
+    member : FittedMember
         Which member.
     feh : pandas.Series
         Labels by `source_id`, in dex.

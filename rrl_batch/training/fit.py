@@ -103,15 +103,27 @@ class FittedMember:
         write_json(path, asdict(self))
 
 
-def weights_file(member: MemberId) -> str:
-    """Return the name of a member's weights in the model's folder."""
+def weights_file(member: MemberId, fingerprint: str) -> str:
+    """Return the name of a member's weights in the model's folder.
+
+    Parameters
+    ----------
+    member : MemberId
+        Which member.
+    fingerprint : str
+        That of the plan: a process of another run, however late, writes another file.
+    """
     network = ARCHITECTURES[member.architecture].is_network
-    return f"{member.name}.weights.h5" if network else f"{member.name}.npz"
+    return f"{member.name}.{fingerprint[:12]}.{'weights.h5' if network else 'npz'}"
 
 
-def predictions_file(member: MemberId) -> str:
+def predictions_file(member: MemberId, fingerprint: str) -> str:
     """Return the name of a member's predictions for all stars, in the folder of its record."""
-    return f"{member.name}.parquet"
+    return f"{member.name}.{fingerprint[:12]}.parquet"
+
+
+def _record_file(member: MemberId, fingerprint: str) -> str:
+    return f"{member.name}.{fingerprint[:12]}.json"
 
 
 def fit_members(
@@ -139,7 +151,7 @@ def fit_members(
     list of FittedMember
         In the order of the members.
     """
-    found = (_finished(member, plan) for member in members)
+    found = (finished_member(member, plan) for member in members)
     fitted = {member.member: member for member in found if member}
     epochs = sum(member.epochs_run for member in fitted.values())
 
@@ -186,15 +198,15 @@ def trainer(architecture: str) -> Trainer:
     return vectorised.fit if has_gpu or without else sequential.fit
 
 
-def _finished(member: MemberId, plan: Plan) -> FittedMember | None:
+def finished_member(member: MemberId, plan: Plan) -> FittedMember | None:
     """Return a member that was fitted from the same things before, if any."""
     try:
-        fitted = FittedMember.read(plan.out / f"{member.name}.json")
+        fitted = FittedMember.read(plan.out / _record_file(member, plan.fingerprint))
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    files = [plan.out / predictions_file(member)]
+    files = [plan.out / predictions_file(member, plan.fingerprint)]
     if plan.keep and not fitted.failure:
-        files.append(plan.keep / weights_file(member))
+        files.append(plan.keep / weights_file(member, plan.fingerprint))
     there = all(file.exists() for file in files)
     return fitted if there and fitted.fingerprint == plan.fingerprint else None
 
@@ -273,12 +285,12 @@ def _keep(fit: Fit, stars: TrainingSet, plan: Plan, seconds: float) -> FittedMem
         )
         predictor, predicted = None, np.full(len(table), np.nan)
     elif predictor and plan.keep:
-        sha256 = predictor.write(plan.keep / weights_file(member))
+        sha256 = predictor.write(plan.keep / weights_file(member, plan.fingerprint))
     part = np.full(len(table), "unused", object)
     part[problem.training], part[problem.stopping] = "training", "stopping"
     fold = table[fold_column(member.repeat)]
     part[fold.isin(member.held_out)] = "held_out"
-    with replacing(plan.out / predictions_file(member)) as partial:
+    with replacing(plan.out / predictions_file(member, plan.fingerprint)) as partial:
         pd.DataFrame(
             {"source_id": table["source_id"], "fold": fold, "part": part, "predicted": predicted}
         ).to_parquet(partial, index=False)
@@ -296,5 +308,5 @@ def _keep(fit: Fit, stars: TrainingSet, plan: Plan, seconds: float) -> FittedMem
         failure,
         plan.fingerprint,
     )
-    fitted.write(plan.out / f"{member.name}.json")
+    fitted.write(plan.out / _record_file(member, plan.fingerprint))
     return fitted

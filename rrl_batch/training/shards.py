@@ -63,7 +63,7 @@ def write_shard(
     Receipt
         Its counts are of stars: `labelled`, `other_mode`, `poor_curve`, `uncertain_label`.
     """
-    path = f"shards/{number:06d}.parquet"
+    path = f"shards/{number:06d}.{fingerprint[:12]}.parquet"
     receipt = finished(root, path, fingerprint)
     if receipt:
         return receipt

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from rrl_batch.cluster import driving
-from rrl_batch.cluster.driving import REPLACED, check_sole_writer, sole_writer
+from rrl_batch.cluster.driving import REPLACED
 from rrl_batch.cluster.events import EpochEnded, JobStarted, Piece, TaskDone
 from rrl_batch.cluster.jobs import DRIVER_FILE, JobFolder
 from rrl_batch.driver import MOST_STARTS, _check_starts
-from rrl_batch.errors import RunError, UserError
+from rrl_batch.errors import RunError
 from rrl_batch.job import Job
 from rrl_batch.storage.sky import Pixel
 
@@ -69,33 +69,6 @@ def test_a_driver_that_was_replaced_ends_at_once(folder):
     with driving.driving(folder):
         assert old.wait(60) == REPLACED
         assert json.loads((folder.path / DRIVER_FILE).read_text())["pid"] != old.pid
-
-
-def test_an_output_has_one_job_at_a_time(tmp_path):
-    out = tmp_path / "work/catalogue"
-    with sole_writer([out, tmp_path / "model"], "/jobs/sky-1"):
-        for other in (out, tmp_path / "x/../work/catalogue"):
-            with pytest.raises(UserError, match=r"The job sky-1 writes to .*catalogue already"):
-                check_sole_writer([other])
-            with (
-                pytest.raises(UserError, match=r"sky-1 writes to .*; wait until it is done"),
-                sole_writer([other], "/jobs/sky-2"),
-            ):
-                pass
-        check_sole_writer([tmp_path / "elsewhere"])
-    check_sole_writer([out])
-    with sole_writer([out], "/jobs/sky-2"):
-        pass
-
-
-def test_a_job_waits_for_its_own_last_driver(tmp_path, monkeypatch):
-    monkeypatch.setattr(driving, "_PREDECESSOR_SECONDS", 0.1)
-    with (
-        sole_writer([tmp_path / "out"], "/jobs/sky-1"),
-        pytest.raises(UserError, match="sky-1 writes to"),
-        sole_writer([tmp_path / "out"], "/jobs/sky-1"),
-    ):
-        pass
 
 
 def test_a_driver_is_not_started_for_ever_without_getting_on():

@@ -6,14 +6,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rrl_batch.contracts import SURVEY
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.storage import manifest as manifest_module
 from rrl_batch.storage.commit import checksum
-from rrl_batch.storage.manifest import ROWS_PER_GROUP, Manifest, claim, commit, finished
+from rrl_batch.storage.manifest import (
+    ROWS_PER_GROUP,
+    Claim,
+    Manifest,
+    Receipt,
+    adopt,
+    claim,
+    commit,
+    completed,
+    finished,
+    same_values,
+    strays,
+)
+from rrl_batch.storage.sky import Pixel
 
-PATH = "dataset/Norder=0/Dir=0/Npix=3.parquet"
+PATH = Pixel(0, 3).file("f")
 
 
 def _table(rows: int = 5) -> pa.Table:
@@ -115,6 +130,111 @@ def test_file_that_does_not_read_back_is_not_committed(
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
+def test_value_that_the_disk_has_changed_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The footer and all counts are right; one magnitude of one epoch is not."""
+    spoilt = _table().to_pylist()
+    spoilt[3]["g_transit_mag"][1] += 1e-6
+    write_table = pq.write_table
+    monkeypatch.setattr(
+        manifest_module.pq,
+        "write_table",
+        lambda _, *a, **k: write_table(pa.Table.from_pylist(spoilt, SURVEY.schema), *a, **k),
+    )
+    with pytest.raises(RunError, match="did not read back"):
+        commit(tmp_path, PATH, _table(), "f")
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+COLUMNS = [
+    pa.array([1.0, float("nan"), None], pa.float64()),
+    pa.array([1.0, -0.0, None], pa.float32()),
+    pa.array([1, None, 2**62], pa.int64()),
+    pa.array(["a", None, ""]),
+    pa.array([[1.0, float("nan")], [], None], pa.list_(pa.float32())),
+    pa.array([[1.0, 2.0], [3.0, 4.0], [5.0, float("nan")]], pa.list_(pa.float32(), 2)),
+]
+
+
+@given(st.sampled_from(COLUMNS), st.integers(0, 2))
+def test_values_are_compared_to_the_bit(column: pa.Array, row: int) -> None:
+    table = pa.table({"x": column})
+    assert same_values(table, pa.table({"x": pa.concat_arrays([column[:row], column[row:]])}))
+    assert same_values(table[:row], pa.table({"x": column[:row]}))
+    others = [c for c in COLUMNS if c.type != column.type]
+    assert not any(same_values(table, pa.table({"x": other})) for other in others)
+    swapped = column.take(pa.array([2, 1, 0]))
+    assert same_values(table, pa.table({"x": swapped})) is False
+    if pa.types.is_floating(column.type):  # equal as numbers, and yet not the same
+        zeros = pa.table({"x": pa.array([0.0], column.type)})
+        assert not same_values(zeros, pa.table({"x": pa.array([-0.0], column.type)}))
+
+
+def _dataset(root: Path) -> Manifest:
+    receipt = commit(root, PATH, _table(), "f")
+    manifest = Manifest("survey", 5, {"description": "test"}, [receipt])
+    manifest.write(root)
+    return manifest
+
+
+def test_manifest_is_never_written_over_another(tmp_path: Path) -> None:
+    _dataset(tmp_path)
+    before = (tmp_path / "manifest.json").read_bytes()
+    with pytest.raises(RunError, match=r"manifest\.json was written by another run meanwhile"):
+        Manifest("survey", 0, {}, []).write(tmp_path)
+    assert (tmp_path / "manifest.json").read_bytes() == before
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_the_manifest_does_not_name_is_removed_before_it_is_written(tmp_path: Path) -> None:
+    commit(tmp_path, "dataset/Norder=0/Dir=0/Npix=3.older.parquet", _table(2), "older")
+    (tmp_path / "dataset/Norder=0/Dir=0/_Npix=3.x.parquet.host-1.partial").write_bytes(b"PAR1")
+    for name in ("_metadata", "_common_metadata"):
+        (tmp_path / "dataset" / name).write_bytes(b"PAR1")
+    (tmp_path / "notes.txt").write_text("kept")
+    manifest = _dataset(tmp_path)
+    kept = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    receipt = f"receipts/{PATH.replace('/', '_')}.json"
+    sides = {"dataset/_metadata", "dataset/_common_metadata"}
+    assert kept == {PATH, receipt, "manifest.json", "notes.txt"} | sides
+
+    late = tmp_path / "dataset/Norder=0/Dir=0/Npix=3.older.parquet"  # a worker believed dead
+    late.write_bytes(b"PAR1")
+    assert strays(tmp_path, manifest) == [late]
+    assert completed(tmp_path) == manifest
+    assert not late.exists()
+
+
+def test_a_manifest_that_names_a_file_which_is_gone_is_taken_back(tmp_path: Path) -> None:
+    _dataset(tmp_path)
+    (tmp_path / PATH).unlink()
+    assert completed(tmp_path) is None
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_partitions_made_of_the_same_things_are_taken_over_under_new_names(tmp_path: Path) -> None:
+    paths = {n: f"dataset/Norder=0/Dir=0/Npix={n}" for n in range(3)}
+    old = {n: commit(tmp_path, f"{p}.old.parquet", _table(n + 1), f"of {n}", {"epochs": n})
+           for n, p in paths.items()}  # fmt: skip
+    wanted = {f"{p}.new.parquet": f"of {n}" for n, p in paths.items()}
+    wanted[f"{paths[1]}.new.parquet"] = "of something else"
+    for _ in range(2):
+        assert adopt(tmp_path, wanted) == 2
+        for n in (0, 2):
+            path = f"{paths[n]}.new.parquet"
+            receipt = finished(tmp_path, path, f"of {n}")
+            assert isinstance(receipt, Receipt)
+            assert receipt.content() == old[n].content() | {"path": path}
+            assert checksum(tmp_path / path) == old[n].sha256
+        assert finished(tmp_path, f"{paths[1]}.new.parquet", "of something else") is None
+
+
+def test_a_folder_whose_claim_was_interrupted_is_claimed(tmp_path: Path) -> None:
+    (tmp_path / "_run.json.host-1.partial").write_text("{")
+    assert claim(tmp_path, "survey", JOB) == Claim(is_finished=False)
+
+
 def test_manifest_round_trip(tmp_path: Path) -> None:
     receipt = commit(tmp_path, PATH, _table(), "f")
     manifest = Manifest("survey", 5, {"description": "test", "synthetic": False}, [receipt])
@@ -146,9 +266,9 @@ JOB = {"photometry": "a", "modes": ("RRab", "RRc")}
 def test_empty_or_absent_folder_can_be_claimed_and_claimed_again(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for root in (tmp_path / "absent", tmp_path / "empty"):
-        assert claim(root, "survey", JOB) is False
+        assert claim(root, "survey", JOB) == Claim(is_finished=False)
         before = (root / "run.json").read_bytes()
-        assert claim(root, "survey", JOB) is False
+        assert claim(root, "survey", JOB) == Claim(is_finished=False)
         assert (root / "run.json").read_bytes() == before
 
 
@@ -158,42 +278,36 @@ def test_claim_tells_whether_the_last_file_is_there(
 ) -> None:
     claim(tmp_path, kind, JOB, last_file)
     (tmp_path / last_file).write_text("{}")
-    assert claim(tmp_path, kind, JOB, last_file) is True
+    assert claim(tmp_path, kind, JOB, last_file).is_finished
 
 
 @pytest.mark.parametrize(
-    ("kind", "job", "difference"),
+    ("job", "difference"),
     [
-        ("survey", JOB | {"photometry": "b"}, "photometry"),
-        ("survey", JOB | {"seed": 1}, "seed"),
-        ("survey", {"photometry": "a"}, "modes"),
+        (JOB | {"photometry": "b"}, ("photometry",)),
+        (JOB | {"seed": 1}, ("seed",)),
+        ({"photometry": "a", "fit": {"epochs": 3}}, ("modes", "fit.epochs")),
     ],
     ids=["changed", "added", "missing"],
 )
-@pytest.mark.parametrize(
-    ("left", "state"), [("manifest.json", "a finished"), ("receipts/a.json", "an unfinished")]
-)
-def test_folder_of_another_job_is_refused_and_left_alone(
-    tmp_path: Path, kind: str, job: dict[str, object], difference: str, left: str, state: str
+def test_finished_output_of_another_job_is_refused_and_an_unfinished_one_is_taken_over(
+    tmp_path: Path, job: dict[str, object], difference: tuple[str, ...]
 ) -> None:
-    claim(tmp_path, "survey", JOB)
+    claim(tmp_path, "survey", JOB | {"fit": {"epochs": 2}} if "fit" in job else JOB)
     before = (tmp_path / "run.json").read_bytes()
-    (tmp_path / left).parent.mkdir(exist_ok=True)
-    (tmp_path / left).write_text("{}")
-    with pytest.raises(
-        UserError,
-        match=rf"{state} survey of another job \(they differ in: {difference}\); name another",
-    ):
-        claim(tmp_path, kind, job)
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(UserError, match=r"a finished survey of another job \(they differ in: "):
+        claim(tmp_path, "survey", job)
     assert (tmp_path / "run.json").read_bytes() == before
+    (tmp_path / "manifest.json").unlink()
+    assert set(claim(tmp_path, "survey", job).changed) == set(difference)
+    assert claim(tmp_path, "survey", job) == Claim(is_finished=False)
 
 
-def test_folder_in_which_another_job_has_finished_nothing_is_claimed_anew(tmp_path: Path) -> None:
+def test_what_else_lies_in_the_folder_of_an_unfinished_run_is_left_alone(tmp_path: Path) -> None:
     claim(tmp_path, "survey", JOB)
     (tmp_path / "notes.txt").write_text("kept")
-    changed = JOB | {"photometry": "corrected"}
-    assert claim(tmp_path, "survey", changed) is False
-    assert claim(tmp_path, "survey", changed) is False
+    claim(tmp_path, "survey", JOB | {"photometry": "corrected"})
     assert (tmp_path / "notes.txt").read_text() == "kept"
 
 

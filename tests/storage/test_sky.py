@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from rrl_batch.contracts import STARS, SURVEY
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.storage.manifest import Manifest
-from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, neighbours, partition, with_positions
+from rrl_batch.storage.sky import (
+    SPATIAL_INDEX,
+    Pixel,
+    neighbours,
+    partition,
+    suffix,
+    with_positions,
+)
 from rrl_batch.survey.write import (
     finish_survey,
     plan_partitions,
@@ -69,8 +76,9 @@ def test_pixel_file_is_where_hats_looks_for_it(pixel: tuple[int, int]) -> None:
     from hats.io.paths import pixel_catalog_file
     from hats.pixel_math import HealpixPixel
 
-    path = Pixel(*pixel).path
-    assert str(pixel_catalog_file(Path("/x"), HealpixPixel(*pixel))) == f"/x/{path}"
+    path = Pixel(*pixel).file("0123456789abcdef")
+    hats = pixel_catalog_file("/x", HealpixPixel(*pixel), npix_suffix=suffix("0123456789abcdef"))
+    assert str(hats) == f"/x/{path}"
     assert Pixel.from_path(path) == pixel
 
 
@@ -168,7 +176,7 @@ def _write_survey(root: Path, stars: pd.DataFrame, max_rows: int) -> Manifest:
     targets = [(number, piece.pixel) for number, piece in enumerate(partitions)]
     receipts = [write_partition(target, root, _light_curves, "f", "a test") for target in targets]
     return finish_survey(
-        root, [piece.pixel for piece in partitions], receipts, {"description": "test"}
+        root, [piece.pixel for piece in partitions], receipts, "f", {"description": "test"}
     )
 
 

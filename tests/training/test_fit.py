@@ -80,7 +80,7 @@ def train(root, prepared, feh, *, members=(FIRST,), on_epoch=None, **how):
 
 
 def predictions(root, member=FIRST):
-    return pd.read_parquet(root / "fits" / predictions_file(member)).set_index("source_id")
+    return pd.read_parquet(root / "fits" / predictions_file(member, "m")).set_index("source_id")
 
 
 def held_out_by(member):
@@ -196,7 +196,7 @@ def test_all_stars_are_predicted_and_it_is_told_which_were_held_out(stars, tmp_p
     error = rows["predicted"][learnt] - stars[1][learnt]
     assert fitted.training["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
     assert 1 <= fitted.epochs <= SETTINGS.epochs
-    assert FittedMember.read(tmp_path / "fits" / f"{member.name}.json") == fitted
+    assert FittedMember.read(tmp_path / "fits" / f"{member.name}.m.json") == fitted
 
 
 def test_of_all_stars_a_part_can_be_learnt_from(stars, tmp_path):
@@ -223,17 +223,18 @@ def test_without_stopping_stars_training_makes_all_its_passes(stars, tmp_path):
 
 def test_a_finished_member_is_not_fitted_again_unless_its_making_differs(stars, tmp_path):
     train(tmp_path, *stars)
-    file = tmp_path / "model" / weights_file(FIRST)
+    file = tmp_path / "model" / weights_file(FIRST, "m")
     written = file.stat().st_mtime_ns
     train(tmp_path, *stars)
     assert file.stat().st_mtime_ns == written
     train(tmp_path, *stars, mark="another")
-    assert file.stat().st_mtime_ns != written
+    assert (tmp_path / "model" / weights_file(FIRST, "another")).exists()
+    assert file.stat().st_mtime_ns == written
 
 
 def test_members_that_are_missing_are_fitted_and_the_epochs_of_all_are_counted(stars, tmp_path):
     (first,) = train(tmp_path, *stars)
-    file = tmp_path / "model" / weights_file(FIRST)
+    file = tmp_path / "model" / weights_file(FIRST, "m")
     written = file.stat().st_mtime_ns
     counted = []
     both = [MemberId("mlp", 0, (2,)), FIRST]
@@ -271,7 +272,7 @@ def test_a_member_that_diverges_is_recorded_and_named_and_the_others_are_kept(
     assert predictions(tmp_path)["predicted"].isna().all()
     assert ((predictions(tmp_path)["part"] == "held_out") == held_out_by(FIRST)).all()
     assert predictions(tmp_path, other)["predicted"].notna().all()
-    assert [path.name for path in (tmp_path / "model").iterdir()] == [weights_file(other)]
+    assert [path.name for path in (tmp_path / "model").iterdir()] == [weights_file(other, "m")]
 
     plan = planned(tmp_path, *stars)
     sentence = r"1 of 2 members could not be fitted \(mlp of fold 1\): .*learning_rate.* again"

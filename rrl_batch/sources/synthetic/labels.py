@@ -5,14 +5,17 @@ a network is given. Its error against them tells how well it has learnt the rela
 ones tell how well it measures [Fe/H].
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rrl_batch.contracts import LABELS
+from rrl_batch.errors import UserError
 
 TRUE = "true"
 """Name of the scale of the true metallicities."""
@@ -61,6 +64,27 @@ same: -2.04, -5.92 and 0.94 for 121 of Gaia DR3 with the labels of Dekany & Greb
 
 MEASURED = ["source_id", "best_classification", "period", "phi31_g", "phi31_g_error"]
 """Columns of a survey that photometric metallicities are made from."""
+
+
+def check_replaceable(path: Path) -> None:
+    """Check that a file, if there is one, holds simulated labels: those of a survey replace it.
+
+    Raises
+    ------
+    UserError
+        If it is anything else.
+    """
+    if not path.exists():
+        return
+    try:
+        about = (pq.read_schema(path).metadata or {}).get(b"description", b"")
+    except (pa.ArrowException, OSError):
+        about = b""
+    if not about.startswith(b"SYNTHETIC"):
+        raise UserError(
+            f"{path} is there already and does not hold simulated labels, which would replace it; "
+            f"name another file for them."
+        )
 
 
 def make_labels(stars: pd.DataFrame, measured: pa.Table) -> pa.Table:

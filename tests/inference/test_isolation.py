@@ -1,0 +1,163 @@
+"""Stars that the program fails on, or that kill its process, are found and passed by."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rrl_batch.errors import RunError
+from rrl_batch.inference.isolation import failing_stars, predict_around
+from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.survey.read import open_survey
+
+
+class Poisoned:
+    """Work that raises at some stars, and dies of others."""
+
+    def __init__(self, *, raises=(), kills=(), once=None, always=False):
+        self.raises, self.kills, self.once, self.always = set(raises), set(kills), once, always
+
+    def __call__(self, batch):
+        stars = set(batch.stars["source_id"])
+        if self.always:
+            raise ValueError("nothing works")
+        if self.once and len(stars) == 1 and not self.once.exists():
+            self.once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if stars & self.kills:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if stars & self.raises:
+            raise ValueError("this star")
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+@pytest.fixture(scope="module")
+def batch(run) -> LightCurveBatch:
+    return next(iter(open_survey(run.survey).largest.batches()))
+
+
+def test_the_bad_stars_are_found_among_the_others(batch):
+    ids = batch.stars["source_id"]
+    found = failing_stars(Poisoned(raises=[ids[3]], kills=[ids[11]]), batch)
+    assert np.flatnonzero(found).tolist() == [3, 11]
+
+
+def test_work_that_something_else_has_ended_blames_no_star(batch, tmp_path):
+    one = batch.take(np.array([0]))
+    assert not failing_stars(Poisoned(once=tmp_path / "once"), one).any()
+    assert (tmp_path / "once").exists()
+
+
+def test_work_that_fails_without_stars_or_with_most_is_not_blamed_on_them(batch):
+    with pytest.raises(RunError, match="fails without any star: ValueError: nothing works"):
+        failing_stars(Poisoned(always=True), batch)
+    with pytest.raises(RunError, match=r"fails for more than 10 stars, .*: this star"):
+        failing_stars(Poisoned(raises=batch.stars["source_id"]), batch)
+
+
+def test_memory_is_bounded(batch):
+    found = failing_stars(Hungry(int(batch.stars["source_id"][2])), batch, memory=2 * 10**9)
+    assert np.flatnonzero(found).tolist() == [2]
+
+
+class Hungry(Poisoned):
+    """Work that wants more memory for one star than there is."""
+
+    def __init__(self, star):
+        super().__init__()
+        self.star = star
+
+    def __call__(self, batch):
+        if self.star in set(batch.stars["source_id"]):
+            np.ones(3 * 10**9, np.uint8)
+
+
+def test_all_others_get_what_they_get_in_a_whole_batch(batch):
+    def predict(stars):
+        # what each gets depends on the company
+        n = len(stars) * stars.stars["period"].to_numpy() + len(stars.time) * 0
+        columns = {name: stars.stars[name] for name in ("source_id", "period")}
+        table = pd.DataFrame(columns | {"feh": n, "num_epochs_used": 9, "flags": 1})
+        return table.astype({"num_epochs_used": np.int32, "flags": np.int32})
+
+    failing = np.zeros(len(batch), bool)
+    failing[[0, 5]] = True
+    rows, whole = predict_around(predict, batch, failing), predict(batch)
+    pd.testing.assert_frame_equal(rows[~failing], whole[~failing])
+    assert rows["source_id"].equals(whole["source_id"])
+    assert rows["feh"][failing].isna().all()
+    assert rows["flags"][failing].tolist() == [1 << 10] * 2
+    alone = predict_around(predict, batch.take(np.array([4])), np.array([True]))
+    assert alone["source_id"].tolist() == [whole["source_id"][4]]
+    assert alone["feh"].isna().all()
+
+
+POISON = """
+import importlib.abc, importlib.util, functools, os, signal, sys
+
+class Poison(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "rrl_batch.lightcurve.prepare":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+        def poisoned(module):
+            load(module)
+            honest = module.prepare
+            @functools.wraps(honest)
+            def prepare(batch, **settings):
+                stars = set(batch.stars["source_id"])
+                if {KILLS} in stars:
+                    os.kill(os.getpid(), signal.SIGSEGV)
+                if {RAISES} in stars:
+                    raise ZeroDivisionError("a star that nobody has thought of")
+                return honest(batch, **settings)
+            module.prepare = prepare
+        spec.loader.exec_module = poisoned
+        return spec
+
+sys.meta_path.insert(0, Poison())
+"""
+
+
+def test_a_run_passes_by_stars_that_raise_and_stars_that_kill_workers(
+    client, run, tmp_path, monkeypatch, caplog
+):
+    from rrl_batch import flow
+    from rrl_batch.catalogue.verify import read_catalogue, verify
+    from rrl_batch.cluster.connect import connect
+    from rrl_batch.contracts import Flag
+    from rrl_batch.job import ClusterSection
+
+    files = open_survey(run.survey).largest.files
+    (tmp_path / "survey").mkdir()
+    shutil.copy(files[0][0], tmp_path / "survey")
+    survey = open_survey(tmp_path / "survey")
+    flow.predict(client, survey, run.model, tmp_path / "undisturbed")
+    expected = read_catalogue(tmp_path / "undisturbed")
+    kills, raises = expected["source_id"][expected["feh"].notna()].iloc[[1, 4]]
+
+    code = POISON.replace("{KILLS}", str(kills)).replace("{RAISES}", str(raises))
+    (tmp_path / "sitecustomize.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+    with connect(ClusterSection(workers=1, dashboard_address="127.0.0.1:0")) as poisoned:
+        flow.predict(poisoned, survey, run.model, tmp_path / "catalogue")
+    found = read_catalogue(tmp_path / "catalogue")
+    assert verify(tmp_path / "catalogue").faults == []
+    bad = expected["source_id"].isin([kills, raises])
+    assert (found["flags"][bad] == int(Flag.COMPUTATION_FAILED)).all()
+    assert found["feh"][bad].isna().all()
+    pd.testing.assert_frame_equal(found[~bad], expected[~bad], check_exact=True)
+    told = [record.getMessage() for record in caplog.records]
+    for star in (kills, raises):
+        assert f"the program fails on star {star}, which is passed by" in told
