@@ -219,7 +219,7 @@ class ModelCard(_Strict):
             If there is no model, or its card is damaged.
         """
         path = folder / CARD
-        if not path.exists():
+        if not path.is_file():
             raise UserError(f"There is no model at {folder}; make one with 'rrl-batch train'.")
         try:
             return cls.model_validate_json(path.read_text())
@@ -380,6 +380,6 @@ def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
 
 def _checked(folder: Path, file: str, sha256: str) -> Path:
     path = folder / file
-    if not path.exists() or checksum(path) != sha256:
+    if not path.is_file() or checksum(path) != sha256:  # a device would have no end
         raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
     return path

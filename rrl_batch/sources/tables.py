@@ -266,7 +266,7 @@ def _refuse_duplicates(rows: pd.DataFrame, path: Path, remedy: str) -> None:
 def _format(path: Path) -> Format:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give one file.")
-    if not path.exists():
+    if not path.is_file():  # nor a device, which has no end
         raise UserError(f"There is no file {path}.")
     ending = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
     if ending is None:

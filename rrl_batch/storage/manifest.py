@@ -115,7 +115,7 @@ class Manifest:
             If the folder holds no finished dataset, or its manifest cannot be read.
         """
         path = root / MANIFEST
-        if not path.exists():
+        if not path.is_file():
             unfinished = (
                 "an unfinished run; run its job again" if (root / RECEIPTS).exists() else ""
             )

@@ -193,6 +193,10 @@ def _open_own(path: Path) -> Survey:
         raise UserError(f"{path} holds a {manifest.kind}, not a survey.")
     partitions = []
     for receipt in manifest.partitions:
+        try:
+            pixel = Pixel.from_path(receipt.path)
+        except ValueError as error:
+            raise UserError(f"{path / MANIFEST}: {error}; make the survey again.") from None
         file = (path / receipt.path).resolve()  # as the workers, wherever they run, see it
         with _explained(file):
             metadata = pq.read_metadata(file)
@@ -202,10 +206,6 @@ def _open_own(path: Path) -> Survey:
                 f"make the survey again."
             )
         groups = tuple(range(metadata.num_row_groups))
-        try:
-            pixel = Pixel.from_path(receipt.path)
-        except ValueError as error:
-            raise UserError(f"{path / MANIFEST}: {error}; make the survey again.") from None
         partitions.append(
             SurveyPartition(pixel, receipt.rows, ((file, groups),), True, receipt.sha256)
         )
@@ -215,7 +215,9 @@ def _open_own(path: Path) -> Survey:
 def _open_folder(path: Path) -> Survey:
     """Plan how the files of a folder that is not in our layout are read pixel by pixel."""
     files = sorted(
-        f.resolve() for f in path.rglob("*.parquet") if not f.name.startswith(("_", "."))
+        f.resolve()
+        for f in path.rglob("*.parquet")
+        if f.is_file() and not f.name.startswith(("_", "."))
     )
     if not files:
         raise UserError(f"{path} holds no Parquet files; a survey is a folder of them.")

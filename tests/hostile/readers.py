@@ -86,6 +86,10 @@ class Reader:
         if self.prepare:
             self.prepare(folder)
         path.write_bytes(content)
+        return self.refuses(path)
+
+    def refuses(self, path: Path) -> str | None:
+        """Read a file; return the sentence that is said of it."""
         try:
             self.read(path)
         except (UserError, RunError) as error:
@@ -290,7 +294,7 @@ def _read_model(path: Path) -> None:
     from rrl_batch.inference.model import open_model
     from rrl_batch.survey.read import open_survey
 
-    if path.name != "model.json":
+    if path.name != "model.json" and path.is_file():
         _name_anew(path.parent)
     model = open_model(path.parent)
     repr(model)

@@ -16,6 +16,9 @@ from readers import READERS
 
 HERE = Path(__file__).parent
 
+OWN = ("job", "claim", "events", "driver", "log")
+"""What the user, or the product itself, has written here."""
+
 
 @pytest.mark.parametrize("name", READERS)
 def test_what_is_as_it_should_be_is_read(name, tmp_path):
@@ -31,6 +34,18 @@ def test_damaged_files_are_read_or_refused_in_a_sentence(name, seed, tmp_path_fa
     reader = READERS[name]
     folder = tmp_path_factory.getbasetemp() / "hostile"
     reader(mutated(reader.seed(), random.Random(seed)), folder)
+
+
+@pytest.mark.parametrize("name", [n for n in READERS if n not in OWN])
+def test_a_device_in_the_place_of_a_file_is_refused(name, tmp_path):
+    """A folder that somebody has packed may hold a link to one that never ends."""
+    reader = READERS[name]
+    (path := tmp_path / reader.file).parent.mkdir(exist_ok=True)
+    if reader.prepare:
+        reader.prepare(tmp_path)
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/zero")
+    assert reader.refuses(path)
 
 
 @pytest.fixture(scope="module")
