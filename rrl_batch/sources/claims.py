@@ -100,7 +100,7 @@ def _blocks(file: IO[bytes], most: int) -> Iterator[bytes]:
         size += len(block)
         if size > max(most, _SLACK):
             raise ClaimError(
-                f"it unpacks to more than {size - len(block):,} bytes, too many for a table of its "
+                f"it holds more than {size - len(block):,} bytes, too many for a table of its "
                 f"size or for the memory that is free"
             )
         yield block
