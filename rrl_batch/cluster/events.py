@@ -27,6 +27,8 @@ def _of_all_bins(counts: list[int]) -> list[int]:
 
 _UNIX_TIME = Field(ge=0, le=1e11)
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
 Histogram = Annotated[list[int], AfterValidator(_of_all_bins)]
 
 JobOutcome = Literal["done", "failed", "cancelled"]
@@ -146,7 +148,7 @@ class StageStarted(StageEvent):
     """
 
     unit: str
-    planned: list[float]
+    planned: list[Finite]
     pixels: list[list[Pixel]] = field(default_factory=list)
 
 
@@ -165,7 +167,7 @@ class Advanced(StageEvent):
     kept = False
 
     task: int
-    done: float
+    done: Finite
 
 
 @dataclass(frozen=True)
@@ -213,8 +215,8 @@ class TaskDone(StageEvent):
     """
 
     task: int
-    amount: float
-    fresh: float
+    amount: Finite
+    fresh: Finite
     seconds: float = 0.0
     pieces: list[Piece] = field(default_factory=list)
 
@@ -255,8 +257,8 @@ class EpochEnded(StageEvent):
 
     member: str
     epoch: int
-    loss: float | None = None
-    stopping_loss: float | None = None
+    loss: Finite | None = None
+    stopping_loss: Finite | None = None
     task: int | None = None
 
 

@@ -145,7 +145,7 @@ class JobFolder:
         """
         try:
             found: dict[str, Any] = json.loads((self.path / DRIVER_FILE).read_text())
-            named = {"host", "pid", "token"} <= found.keys() and 0 < found["pid"] < 2**31
+            named = {"host", "pid"} <= found.keys() and 0 < found["pid"] < 2**31
         except (AttributeError, TypeError, RecursionError):
             named = False
         if not named:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.storage.commit import replacing
 from rrl_batch.storage.manifest import ROWS_PER_GROUP, Manifest, Receipt, commit, finished
 from rrl_batch.storage.sky import (
     SPATIAL_INDEX,
@@ -50,11 +51,17 @@ def plan_partitions(
 
 
 def stage_stars(root: Path, stars: pd.DataFrame, partitions: list[Partition]) -> None:
-    """Put each partition's stars where the task that writes it will read them."""
+    """Put each partition's stars where the task that writes it will read them.
+
+    Raises
+    ------
+    RunError
+        If they cannot be written.
+    """
     folder = root / STAGING / "stars"
-    folder.mkdir(parents=True, exist_ok=True)
     for number, piece in enumerate(partitions):
-        stars.iloc[piece.start : piece.stop].to_parquet(folder / f"{number}.parquet", index=False)
+        with replacing(folder / f"{number}.parquet") as partial:
+            stars.iloc[piece.start : piece.stop].to_parquet(partial, index=False)
 
 
 def write_partition(

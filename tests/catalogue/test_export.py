@@ -60,7 +60,7 @@ def _assert_same_numbers(found: Table, expected: pa.Table) -> None:
 IDENTIFIERS = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=3, max_size=20, unique=True)
 
 
-@settings(max_examples=8, derandomize=True)
+@settings(max_examples=4, derandomize=True)
 @given(source_ids=IDENTIFIERS)
 @example(source_ids=[2**63 - 1, -(2**63), 2**53 + 1])
 def test_every_bit_of_an_identifier_goes_through_all_formats(
@@ -73,7 +73,7 @@ def test_every_bit_of_an_identifier_goes_through_all_formats(
     assert sorted(expected) == sorted(source_ids)
     for suffix in (".fits", ".vot", ".csv", ".parquet"):
         export(root / "catalogue", root / f"out{suffix}")
-    assert Table.read(root / "out.fits")["source_id"].tolist() == expected
+    assert fits.getdata(root / "out.fits", "CATALOGUE")["source_id"].tolist() == expected
     # as users would bring it back
     for suffix in (".vot", ".csv", ".parquet"):
         assert read_table(root / f"out{suffix}")["source_id"].to_pylist() == expected

@@ -5,6 +5,7 @@ that a command costs what it does and not what Python's imports do.
 """
 
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -107,6 +108,9 @@ def preload() -> None:
     import rrl_batch.run  # noqa: F401
 
 
+_NUMBERS = itertools.count()
+
+
 class Command:
     """A command of `rrl-batch` in a process of its own.
 
@@ -119,22 +123,16 @@ class Command:
     """
 
     def __init__(self, words: Sequence[str], folder: Path) -> None:
-        self._log = folder / "command.log"
-        self._log.unlink(missing_ok=True)
+        self._log = folder / f"command-{next(_NUMBERS)}.log"
         self.pid = os.fork()
         if not self.pid:
             _become(lambda: _command(words, folder), self._log)
 
     def wait(self, seconds: float) -> int | None:
         """Return its exit code, negative if a signal ended it; None if it has not ended by then."""
-        end = time.monotonic() + seconds
-        while True:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                return os.waitstatus_to_exitcode(status)
-            if time.monotonic() > end:
-                return None
-            time.sleep(0.02)
+        time.sleep(seconds)
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if pid else None
 
     def kill(self) -> None:
         """Kill it."""
@@ -142,9 +140,9 @@ class Command:
         os.waitpid(self.pid, 0)
 
     @property
-    def said(self) -> list[str]:
-        """What it has printed, by lines."""
-        return self._log.read_text(errors="replace").splitlines()
+    def said(self) -> str:
+        """What it has printed."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
 
 
 def _become(main: Callable[[], int], log: Path) -> None:

@@ -143,7 +143,8 @@ class Torture:
         if not made.exists():
             for stage in STAGES:
                 self._plan_fault("", "", made)
-                assert self._give(stage, made).wait(COMMAND_SECONDS) == 0, self._said()
+                command = self._give(stage, made)
+                assert self._ended(command) == 0, command.said
         self._steps, self._expected = {}, {}
         for stage in stages:
             self._expected[stage] = asked(content, stage, str(made))
@@ -209,9 +210,6 @@ class Torture:
             return (self._plan / "done").read_text().split()
         return []
 
-    def _said(self) -> str:
-        return (self._plan / "command.log").read_text(errors="replace")
-
     def _give(self, stage: str, out: Path | None = None) -> Command:
         """Give the command that makes a survey, a model or a catalogue."""
         out, made = out or self._out, self._made
@@ -237,20 +235,22 @@ class Torture:
             if not self._cluster.runs:
                 self._cluster = self._new_cluster()
             self.report.restarts += 1
-            if self._ended(self._give(stage)) == 0:
+            command = self._give(stage)
+            if self._ended(command) == 0:
                 return
-        raise AssertionError(f"{stage}: given {MOST_COMMANDS} times, to no end: {self._said()}")
+        raise AssertionError(f"{stage}: given {MOST_COMMANDS} times, to no end: {command.said}")
 
-    def _ended(self, command: Command, seconds: float = COMMAND_SECONDS) -> int:
-        """Wait for a command; note if it has ended without a sentence."""
-        code = command.wait(seconds)
-        if code is None:
-            command.kill()
-            raise AssertionError(f"a command hangs: {self._said()}")
-        said = [line for line in command.said if line.startswith("rrl-batch: ")]
-        if code > 0 and (not said or " failed (" in said[-1] or "Traceback" in self._said()):
-            self.report.untold.append(f"{' '.join(self._happened)}: {self._said()[-2000:]}")
+    def _ended(self, command: Command) -> int:
+        """Wait for a command; return its exit code."""
+        code = self._until(lambda: False, command)
+        assert code is not None
         return code
+
+    def _note(self, code: int, command: Command) -> None:
+        """Note if a command has ended without a sentence."""
+        said = [line for line in command.said.splitlines() if line.startswith("rrl-batch: ")]
+        if code > 0 and (not said or " failed (" in said[-1] or "Traceback" in command.said):
+            self.report.untold.append(f"{' '.join(self._happened)}: {command.said[-2000:]}")
 
     def _happens(self, name: str) -> None:
         self.report.faults[name] += 1
@@ -259,15 +259,17 @@ class Torture:
         """Wait until something is so; return the exit code of a command that ends before."""
         end = time.monotonic() + COMMAND_SECONDS
         while not ready():
-            code = command.wait(0)
+            code = command.wait(0.02)
             if code is not None:
+                self._note(code, command)
                 return code
-            assert time.monotonic() < end, self._said()
+            assert time.monotonic() < end, f"a command hangs: {command.said}"
         return None
 
     def _leave(self, _name: str, stage: str, _at: int) -> None:
         """Let nothing happen."""
-        assert self._ended(self._give(stage)) == 0, self._said()
+        command = self._give(stage)
+        assert self._ended(command) == 0, command.said
 
     def _disturb(self, name: str, stage: str, _at: int) -> None:
         """Let something happen within a process, at a step."""
