@@ -21,9 +21,9 @@ from record import parser, record
 
 from rrl_batch.cluster.dashboard.page import JobsPage
 from rrl_batch.cluster.dashboard.plugin import PAGE, JobsPlugin
-from rrl_batch.cluster.dashboard.projection import polygons
 from rrl_batch.cluster.events import TaskDone
 from rrl_batch.cluster.recorder import TOPIC
+from rrl_batch.report.projection import polygons
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from cluster.dashboard.simulated_job import job_events, whole_sky

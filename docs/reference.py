@@ -7,16 +7,17 @@ from typing import Any
 
 from rrl_batch.contracts import CATALOGUE, LABELS, SURVEY, Contract, Flag
 from rrl_batch.contracts.flags import DESCRIPTIONS
-from rrl_batch.job import CLUSTER_OPTIONS, NEEDED_OPTIONS, ClusterSection, Job
+from rrl_batch.contracts.training import LABELLED_STARS
+from rrl_batch.job import CLUSTER_OPTIONS, NEEDED_OPTIONS, ClusterSection, Job, TrainingSection
 
 NOTE = "<!-- Written by docs/reference.py; edit the code that it describes instead. -->"
 
 
-def columns(contract: Contract) -> Iterator[str]:
+def columns(contract: Contract, *, optional: bool = True) -> Iterator[str]:
     yield "| column | type | unit | UCD | meaning |"
     yield "|---|---|---|---|---|"
     for c in contract.columns:
-        name = f"`{c.name}`" + ("" if c.required else " (optional)")
+        name = f"`{c.name}`" + (" (optional)" if optional and not c.required else "")
         yield f"| {name} | {c.type} | {c.unit or ''} | {c.ucd} | {c.description} |"
 
 
@@ -31,6 +32,22 @@ def options(section: Any) -> Iterator[str]:
         shown = "" if default is None else f"`{default}`" if default != "needed" else default
         row = f"| `{name}` | {shown} | {field.description} |"
         yield row + (f" {kinds(name)} |" if of_kinds else "")
+
+
+def selection() -> Iterator[str]:
+    yield "### training.select\n"
+    yield (
+        "Comparisons (`<`, `<=`, `>`, `>=`, `==`, `!=`, `in`, also in chains), `+`, `-`, `*`, `/`, `and`, "
+        "`or` and `not` of numbers, texts in quotes and the columns below. A comparison with an unknown value "
+        "is false: stars whose label has no error do not pass `feh_error <= 0.4`, but pass `not feh_error > "
+        "0.4`. Stars need a curve with φ31, and a pulsation mode among `modes`, whatever the condition; an "
+        "empty one takes all of these. What is joined by `and` is counted part by part: `train` prints how "
+        "many stars each has removed, in order and alone, and the model's card (`stars` in `model.json`) and "
+        "the pages of evaluations and experiments have the same table. Parts that name no label also decide "
+        "which stars of the catalogue get OUTSIDE_TRAINING_DOMAIN.\n"
+    )
+    yield from columns(LABELLED_STARS, optional=False)
+    yield ""
 
 
 def kinds(option: str) -> str:
@@ -60,6 +77,8 @@ def job_file() -> Iterator[str]:
         yield f"{section.__doc__.strip()}\n"
         yield from options(section)
         yield ""
+        if section is TrainingSection:
+            yield from selection()
     yield (
         "A kind of cluster in bold needs the option. `--set cluster.kind=…` on the command line, and "
         "`--scheduler`, drop those options of the file that the other kind does not have. What the "

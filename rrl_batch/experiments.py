@@ -16,6 +16,7 @@ from distributed import span
 
 from rrl_batch import tasks
 from rrl_batch.cluster.monitor import gather
+from rrl_batch.contracts.training import StarCounts
 from rrl_batch.errors import RunError
 from rrl_batch.experiment.folder import ABOUT_FILE
 from rrl_batch.experiment.write import FITS, write_experiment
@@ -137,7 +138,10 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
         for name, case in cases.items()
     ]
     fitted = dict(zip(cases, fit_members(client, work), strict=True))
-    counts = count_stars(next(iter(sets.values())), len(labels))
+    selected: dict[StarCounts, list[str]] = {}
+    for name, case in cases.items():
+        counts = count_stars(sets[_stars_of(out, case)], len(labels))
+        selected.setdefault(counts, []).append(name)
     reference = experiment.reference or next(iter(cases))
     write_experiment(
         out,
@@ -154,7 +158,8 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
         scale=str(labels["scale"].iloc[0]),
         folds=n_folds,
         repeats=training.repeats,
-        provenance={**made_from, "survey_path": str(survey.path), "stars": counts},
+        selected=[{"cases": names, "stars": asdict(c)} for c, names in selected.items()],
+        provenance={**made_from, "survey_path": str(survey.path)},
     )
     # a blend has no curves of its own: those of the job stand for it
     _draw_method(client, survey, out, cases.get(reference, job), priors)

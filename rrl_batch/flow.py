@@ -195,7 +195,8 @@ def train(
         priors=write_priors(model, priors or {}),
         scale=str(labels["scale"].iloc[0]),
         synthetic=survey.synthetic,
-        training=settings["training"] | {"stars": count_stars(receipts, len(labels))},
+        training=settings["training"],
+        stars=count_stars(receipts, len(labels)),
         made_from=made_from,
     )
 

@@ -156,19 +156,22 @@ class SelectionOptions(Section):
     modes: tuple[Literal["RRab", "RRc", "RRd"], ...] = Field(
         ("RRab",), min_length=1, description="pulsation modes that the model is for"
     )
-    min_epochs: int = Field(50, ge=5, description="fewest usable epochs of a training star")
-    max_phase_gap: float = Field(
-        1.0, gt=0, le=1, description="largest gap in phase of a training star, in cycles"
+    select: str = Field(
+        "num_epochs_used >= 50 and amplitude <= 1.4 and phi31_error <= 0.1 and not feh_error > 0.4",
+        description="condition that a training star fulfils, in the columns below",
     )
-    max_amplitude: float = Field(
-        1.4, gt=0, description="largest amplitude of a training star, in mag"
-    )
-    max_phi31_error: float = Field(
-        0.10, gt=0, description="largest error of phi31 of a training star, in rad"
-    )
-    max_feh_error: float = Field(
-        0.4, gt=0, description="largest error of a label, in dex; unknown errors pass"
-    )
+
+    @field_validator("select")
+    @classmethod
+    def _is_a_condition(cls, select: str) -> str:
+        from rrl_batch.contracts.training import LABELLED_STARS
+        from rrl_batch.training.expression import conditions
+
+        try:
+            conditions(select, LABELLED_STARS)
+        except UserError as error:
+            raise ValueError(f"training.select: {error}") from None
+        return select
 
     @field_validator("modes", mode="before")
     @classmethod

@@ -10,9 +10,12 @@ from rrl_batch import experiments, flow
 from rrl_batch.catalogue.recompute import recompute
 from rrl_batch.catalogue.verify import verify
 from rrl_batch.errors import RunError, UserError
+from rrl_batch.experiment.folder import ABOUT_FILE
 from rrl_batch.job import Job
 from rrl_batch.models.registry import check_dropout, check_model
 from rrl_batch.report.evaluate import evaluate
+from rrl_batch.report.experiment_page import write_report
+from rrl_batch.report.survey_page import write_summary
 from rrl_batch.sources.synthetic.labels import PHOTOMETRIC, TRUE
 from rrl_batch.sources.tables import read_labels
 from rrl_batch.survey.read import Survey, open_survey
@@ -134,6 +137,8 @@ def train_model(client: "Client", survey: Survey, job: Job, say: Say) -> None:
     """Train the model of a job, and say how well it does on stars that it has not seen."""
     path = job.paths()["model"]
     card = flow.train(client, survey, labels_of(job), path, job)
+    for line in card.stars.lines():
+        say(f"selection  {line}")
     say(f"model      {path}: {card.summary}")
 
 
@@ -161,6 +166,19 @@ def verify_catalogue(catalogue: Path, say: Say) -> None:
             f"give the same command again."
         )
     say(f"verify     {catalogue}: {found.rows:,} rows in {found.partitions} files, all as written")
+
+
+def write_page(folder: Path) -> Path:
+    """Write the page of what a folder holds, an experiment or a survey, and return its path.
+
+    Raises
+    ------
+    UserError
+        If it holds neither.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}; give that of an experiment or a survey.")
+    return write_report(folder) if (folder / ABOUT_FILE).exists() else write_summary(folder)
 
 
 def recompute_stars(

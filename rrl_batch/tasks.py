@@ -24,7 +24,6 @@ from rrl_batch.lightcurve.memory import memory_needed
 from rrl_batch.lightcurve.population import FoldedCurves, statistics
 from rrl_batch.lightcurve.prepare import PreparedStars, folded_and_smoothed, prepare
 from rrl_batch.lightcurve.sequences import Sequences
-from rrl_batch.models.selection import Selection
 from rrl_batch.sources.bulk.stage import stage_file
 from rrl_batch.storage.commit import fingerprint
 from rrl_batch.storage.manifest import Receipt
@@ -33,6 +32,7 @@ from rrl_batch.survey import write as survey
 from rrl_batch.survey.read import SurveyPartition
 from rrl_batch.training.fit import FittedMember, fit_members
 from rrl_batch.training.problem import MemberId, Plan
+from rrl_batch.training.selection import Selection
 from rrl_batch.training.shards import labelled_only, size_in_memory, write_shard
 
 log = logging.getLogger(__name__)

@@ -112,7 +112,8 @@ def run(
     shared = own if worker_id == "master" else own.parent
     root = shared / "run"
     root.mkdir(exist_ok=True)
-    training = {"min_epochs": 12, "max_phi31_error": 1.0, "folds": 2, "epochs": 3}
+    select = "num_epochs_used >= 12 and amplitude <= 1.4 and phi31_error <= 1.0"
+    training = {"select": select, "folds": 2, "epochs": 3}
     run = Run(
         root / "survey", root / "labels.parquet", root / "model", root / "catalogue",
         root / "events",

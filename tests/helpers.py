@@ -63,6 +63,15 @@ def provenance(rows: int, **changed: Any) -> dict[str, Any]:
             "engines": {"gru": "fused kernel"},
             "preprocess": {"dataset": "preprocessed", "smoothing": "robust", "points": 265},
             "out_of_fold": {"n": 1000, "rmse": 0.2, "r2": 0.8},
+            "stars": {
+                "labels": 1300,
+                "not_in_survey": 40,
+                "trained_on": 1000,
+                "cuts": [
+                    {"cut": "RRab", "removed": 60, "alone": 60, "unknown": 0},
+                    {"cut": "phi31_error <= 0.1", "removed": 200, "alone": 230, "unknown": 7},
+                ],
+            },
         },
         "made_from": {"survey": "a1", "model": "b2", "code_version": "0.1.0"},
     } | changed

@@ -110,4 +110,4 @@ def test_objects_say_what_they_are(run, survey, model):
     assert repr(prepared).startswith(f"<PreparedStars: {n} stars, ")
     assert repr(model).startswith(f"<Model {run.model}: 2 x gru on ")
     assert "out of fold RMSE" in repr(model.card)
-    assert repr(run.job).startswith("<Job: preprocess.points = 16, training.min_epochs = 12")
+    assert repr(run.job).startswith("<Job: preprocess.points = 16, training.select = ")

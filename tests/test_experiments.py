@@ -16,12 +16,13 @@ from rrl_batch.sources.tables import read_labels
 from rrl_batch.survey.read import open_survey
 
 FOLDS = 3
+SMALL = "num_epochs_used >= 12 and amplitude <= 0.9 and phi31_error <= 1.0"
 CASES = {
     "linear": {"model.architecture": "linear"},
     "svr": {"model.architecture": "svr"},
     "ridge": {"model.architecture": "ridge"},
     "ridge again": {"model.architecture": "ridge"},
-    "mlp": {"model.architecture": "mlp", "training.max_amplitude": 0.9},
+    "mlp": {"model.architecture": "mlp", "training.select": SMALL},
     "wild": {"model.architecture": "mlp", "training.learning_rate": 1e30},
 }
 NESTED = ("svr", "ridge", "wild")

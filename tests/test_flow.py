@@ -23,6 +23,7 @@ from rrl_batch.sources.tables import read_labels
 from rrl_batch.storage.commit import checksum
 from rrl_batch.storage.manifest import MANIFEST, Manifest
 from rrl_batch.survey.read import open_survey
+from rrl_batch.training.selection import HAS_CURVE
 
 
 @pytest.fixture(scope="module")
@@ -86,16 +87,20 @@ def test_what_is_simulated_says_so(run):
 
 def test_the_card_tells_what_became_of_every_label(run):
     card = ModelCard.read(run.model)
-    counts = card.training["stars"]
-    assert counts["labels"] == len(read_labels(run.labels, "true")) == 300
-    assert counts["not_in_survey"] == 0
+    counts = card.stars
+    assert counts.labels == len(read_labels(run.labels, "true")) == 300
+    assert counts.not_in_survey == 0
     assert (
-        counts["trained_on"]
+        counts.trained_on
         == card.metrics["network"]["n"]
         == len(pd.read_parquet(run.model / OUT_OF_FOLD))
     )
-    left_out = counts["other_mode"] + counts["poor_curve"] + counts["uncertain_label"]
-    assert counts["labels"] == counts["trained_on"] + left_out
+    assert [c.cut for c in counts.cuts] == [
+        "RRab", HAS_CURVE, "num_epochs_used >= 12", "amplitude <= 1.4", "phi31_error <= 1.0",
+    ]  # fmt: skip
+    assert counts.labels == counts.trained_on + sum(c.removed for c in counts.cuts)
+    assert all(c.removed <= c.alone for c in counts.cuts)
+    assert counts.cuts[0].removed > 0
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # LSDB uses pandas options of old
@@ -221,7 +226,7 @@ def test_labels_of_no_star_are_refused(client, run, tmp_path):
 def test_too_few_labelled_stars_are_refused_and_the_mistake_can_be_mended(client, run, tmp_path):
     """The model is then the one that the same seed has given before."""
     survey, labels = open_survey(run.survey), read_labels(run.labels, "true")
-    with pytest.raises(UserError, match=r"too few for 2 folds.*other mode"):
+    with pytest.raises(UserError, match=r"too few for 2 folds.*RRab left out"):
         flow.train(client, survey, labels.head(6), tmp_path / "model", run.job)
     card = flow.train(client, survey, labels, tmp_path / "model", run.job)
     assert card.metrics == ModelCard.read(run.model).metrics

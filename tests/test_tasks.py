@@ -10,9 +10,9 @@ from rrl_batch import tasks
 from rrl_batch.errors import RunError
 from rrl_batch.inference.model import open_model
 from rrl_batch.lightcurve.prepare import PreparedStars
-from rrl_batch.models.selection import Selection
 from rrl_batch.storage.sky import Pixel
 from rrl_batch.training.problem import FitSettings, MemberId, Plan
+from rrl_batch.training.selection import Selection
 from rrl_batch.training.shards import write_shard
 from rrl_batch.training.start import store_labels
 
@@ -47,7 +47,7 @@ def test_a_worker_that_is_too_small_for_a_training_set_says_so(client, tmp_path)
     )  # fmt: skip
     store_labels(tmp_path, table[["source_id"]].assign(feh=-1.5, feh_error=0.1))
     stars = PreparedStars(table, np.zeros((1, 265, 2), "f4"), np.zeros((1, 16), "f4"))
-    selection = Selection(("RRab",), 50, 1.0, 1.4, 0.1, 0.4)
+    selection = Selection(("RRab",), "amplitude <= 1.4")
     receipt = write_shard([stars], 0, tmp_path, selection, "m")
     whole_universe = [replace(receipt, rows=10**12)]
     plan = Plan(tmp_path, whole_universe, FitSettings(masked=False), tmp_path, "m")

@@ -34,6 +34,7 @@ from rrl_batch.survey.read import open_survey
 if TYPE_CHECKING:
     from distributed import Client, Worker
 
+SELECT = "num_epochs_used >= 12 and amplitude <= 1.4 and phi31_error <= 1.0"
 ARCHITECTURES = ("gru", "fcn")  # of which kernels evaluate the first, and Keras the second
 LARGEST_DIFFERENCE = 1e-3  # dex, between catalogues of a GPU and of a CPU
 LARGEST_PART = 0.5  # of a card's memory, for networks as small as these
@@ -158,7 +159,7 @@ def check(folder: Path, n_stars: int, epochs: int) -> bool:
         {
             "preprocess": {"points": 32},
             "model": {"architecture": list(ARCHITECTURES)},
-            "training": {"min_epochs": 12, "max_phi31_error": 1.0, "folds": 2, "epochs": epochs},
+            "training": {"select": SELECT, "folds": 2, "epochs": epochs},
         },
         "check.py",
     )

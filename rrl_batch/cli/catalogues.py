@@ -15,8 +15,11 @@ def add_commands(commands: Commands) -> None:
     evaluate.add_argument("--out", type=Path, required=True, help="folder of metrics and figures")
     evaluate.set_defaults(command=_evaluate)
 
-    report = commands.add_parser("report", help="write the page of an experiment")
-    report.add_argument("folder", type=Path, help="folder of the experiment; gets index.html")
+    report = commands.add_parser("report", help="write the page of an experiment or a survey")
+    report.add_argument(
+        "folder", type=Path,
+        help="folder of an experiment, gets index.html; or of a survey, gets summary/index.html",
+    )  # fmt: skip
     report.set_defaults(command=_report)
 
     verify = commands.add_parser("verify", help="check that a catalogue is whole")
@@ -45,9 +48,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from rrl_batch.report.experiment_page import write_report
+    from rrl_batch.run import write_page
 
-    print(f"report     {write_report(options.folder)}")
+    print(f"report     {write_page(options.folder)}")
 
 
 def _verify(options: argparse.Namespace) -> None:

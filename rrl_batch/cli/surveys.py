@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rrl_batch.cli.labels import add_labels
 from rrl_batch.cli.options import Commands, add_cluster, cluster_of, writing
 from rrl_batch.errors import UserError
 
@@ -20,7 +21,7 @@ def add_commands(commands: Commands) -> None:
     add_cluster(simulate)
     simulate.set_defaults(command=_simulate)
 
-    ingest = commands.add_parser("ingest", help="make a survey of epoch photometry")
+    ingest = commands.add_parser("ingest", help="make a survey of epoch photometry, or labels")
     sources = ingest.add_subparsers(required=True, metavar="SOURCE")
     files = sources.add_parser("files", help="local tables: Parquet, CSV, VOTable or ECSV")
     files.add_argument("photometry", type=Path, help="long table of transits, or a folder of them")
@@ -35,6 +36,7 @@ def add_commands(commands: Commands) -> None:
     bulk.add_argument("--out", type=Path, required=True, help="folder of the survey")
     add_cluster(bulk)
     bulk.set_defaults(command=_ingest_bulk)
+    add_labels(sources)
 
 
 def _simulate(options: argparse.Namespace) -> None:
@@ -80,9 +82,12 @@ def _ingest_bulk(options: argparse.Namespace) -> None:
 
 
 def _print_ingested(manifest: "Manifest", out: Path) -> None:
+    from rrl_batch.report.survey_page import write_summary
+
     transits = manifest.provenance["transits"]
     print(transits["summary"])
     repeated = transits["kept"] - sum(receipt.counts["epochs"] for receipt in manifest.partitions)
     if repeated:
         print(f"{repeated:,} of the transits kept were given more than once, and are there once.")
     print(f"survey     {out}: {manifest.rows:,} stars")
+    print(f"summary    {write_summary(out)}")

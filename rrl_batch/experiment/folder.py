@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rrl_batch.contracts import Contract
 from rrl_batch.contracts.experiment import COMPARED_STARS, HISTORY, MEMBERS, OUT_OF_FOLD
+from rrl_batch.contracts.training import StarCounts
 from rrl_batch.errors import UserError, first_line
 from rrl_batch.models.registry import ARCHITECTURES
 
@@ -67,6 +68,21 @@ class Case(_Strict):
         return any(ARCHITECTURES[name].is_network for name in self.architecture)
 
 
+class Selected(_Strict):
+    """How cases came to the stars that they can train on.
+
+    Parameters
+    ----------
+    cases : tuple of str
+        Names of the cases.
+    stars : StarCounts
+        What has become of the labels.
+    """
+
+    cases: tuple[str, ...]
+    stars: StarCounts
+
+
 class About(_Strict):
     """What was compared with what, on which folds; the content of `experiment.json`.
 
@@ -86,6 +102,8 @@ class About(_Strict):
         Of the cross-validation.
     cases : dict of str to Case
         What is compared, by name.
+    selected : tuple of Selected
+        How the cases' stars were selected.
     chosen : dict or None
         What the nested choice between the cases took, if there was one.
     provenance : dict
@@ -100,6 +118,7 @@ class About(_Strict):
     folds: int = Field(ge=2)
     repeats: int = Field(ge=1)
     cases: dict[str, Case] = Field(min_length=1)
+    selected: tuple[Selected, ...] = ()
     chosen: dict[str, Any] | None
     provenance: dict[str, Any]
 

@@ -13,6 +13,7 @@ from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
 from rrl_batch.models.baseline import offset_from
 from rrl_batch.models.folder import Domain
+from rrl_batch.training.selection import Selection
 
 Floats = NDArray[np.float64]
 
@@ -126,10 +127,9 @@ def _in_domain(table: pd.DataFrame, domains: dict[str, Domain]) -> NDArray[np.bo
     for mode, domain in domains.items():
         offset = pd.Series(offset_from(domain.phi31_centre, table["phi31"]), table.index)
         inside |= (
-            (table["best_classification"] == mode)
-            & table["period"].between(*domain.period)
+            table["period"].between(*domain.period)
             & offset.between(*domain.phi31_offset)
             & table["amplitude"].between(*domain.amplitude)
-            & domain.selection.curve_is_good(table)
+            & Selection((mode,), domain.select).is_selected(table)
         )
     return inside.to_numpy()

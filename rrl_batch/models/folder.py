@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rrl_batch.contracts import LABELS
+from rrl_batch.contracts.training import StarCounts
 from rrl_batch.errors import UserError, first_line
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.models.baseline import LinearBaseline
 from rrl_batch.models.registry import Static, build, n_static_of
-from rrl_batch.models.selection import Selection
 from rrl_batch.storage.commit import checksum, replacing, write_json
 
 if TYPE_CHECKING:
@@ -98,15 +98,15 @@ class Domain(_Strict):
         Range of the training stars, in days, radians and mag.
     phi31_centre : float
         Circular mean of phi31, from which its offsets are counted, in radians.
-    selection : Selection
-        The limits of the training selection.
+    select : str
+        The conditions of the training selection that are about stars and their curves.
     """
 
     period: tuple[float, float]
     phi31_offset: tuple[float, float]
     phi31_centre: float
     amplitude: tuple[float, float]
-    selection: Selection
+    select: str
 
 
 class ModelCard(_Strict):
@@ -143,7 +143,9 @@ class ModelCard(_Strict):
     metrics : dict
         Out-of-fold scores of network and baseline, and scores on the training folds.
     training : dict
-        Training section of the job, and counts of stars.
+        Training section of the job.
+    stars : StarCounts
+        What has become of the labels.
     out_of_fold : str
         Checksum of the out-of-fold predictions.
     made_from : dict
@@ -165,6 +167,7 @@ class ModelCard(_Strict):
     sigma: float = Field(ge=0, allow_inf_nan=False)
     metrics: dict[str, Any]
     training: dict[str, Any]
+    stars: StarCounts
     out_of_fold: str
     made_from: dict[str, Any]
 

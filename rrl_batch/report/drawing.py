@@ -66,20 +66,17 @@ def limits_of(values: pd.Series, margin: float) -> tuple[float, float]:
     )
 
 
-def _draw_stars(
+def draw_stars(
     axes: "Axes",
-    true: NDArray[np.float64],
-    predicted: NDArray[np.float64],
-    limits: tuple[float, float],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    extent: tuple[float, float, float, float],
 ) -> "Collection":
     """Draw a point a star, or counts in hexagons where points would hide each other."""
-    if len(true) > _MOST_POINTS:
-        return axes.hexbin(
-            true, predicted, gridsize=70, extent=(*limits, *limits), mincnt=1, cmap="Blues",
-            linewidths=0,
-        )  # fmt: skip
-    alpha = float(np.clip(10 / np.sqrt(len(true) + 1), 0.25, 0.8))
-    return axes.scatter(true, predicted, s=12, color=BLUE, alpha=alpha, linewidths=0)
+    if len(x) > _MOST_POINTS:
+        return axes.hexbin(x, y, gridsize=70, extent=extent, mincnt=1, cmap="Blues", linewidths=0)
+    alpha = float(np.clip(10 / np.sqrt(len(x) + 1), 0.25, 0.8))
+    return axes.scatter(x, y, s=12, color=BLUE, alpha=alpha, linewidths=0)
 
 
 def _draw_medians(axes: "Axes", true: NDArray[np.float64], predicted: NDArray[np.float64]) -> None:
@@ -119,7 +116,7 @@ def comparison_panel(
     matplotlib.collections.Collection
         The stars, as points or as counts in hexagons.
     """
-    stars = _draw_stars(axes, true, predicted, limits)
+    stars = draw_stars(axes, true, predicted, (*limits, *limits))
     axes.plot(limits, limits, color="black", linewidth=1, zorder=3, label="1 : 1")
     _draw_medians(axes, true, predicted)
     beyond = int(np.sum((predicted < limits[0]) | (predicted > limits[1])))

@@ -10,8 +10,8 @@ from rrl_batch.experiment.folder import CHOSEN, Experiment, read_experiment
 from rrl_batch.experiment.tables import best, opponents, tables, weights_of
 from rrl_batch.report import experiment_figures as figures
 from rrl_batch.report.drawing import png
-from rrl_batch.report.experiment_tables import details, flatten, notes, records, results, settings
-from rrl_batch.report.html import environment, picture
+from rrl_batch.report.experiment_tables import details, notes, records, results, settings
+from rrl_batch.report.html import environment, flatten, picture
 from rrl_batch.storage.commit import replacing, write_json
 
 PAGE = "index.html"

@@ -1,42 +1,20 @@
 """The tables of an experiment's page: what is in the tables of numbers, in words and digits."""
 
-import json
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from rrl_batch.experiment.folder import CHOSEN, About, Experiment
 from rrl_batch.experiment.tables import METRICS
-from rrl_batch.report.html import count, dex, edge, signed
+from rrl_batch.report.html import Table, count, dex, edge, signed, text
+from rrl_batch.report.selection import selection_table
 
 _NAMES = {"rmse": "RMSE (dex)", "mae": "MAE (dex)", "r2": "R²", "wrmse": "wRMSE (dex)",
           "wmae": "wMAE (dex)"}  # fmt: skip
 _KINDS = {"baseline": "the baseline, {}", "reference": "the reference, {}",
           "regressor": "the best without a network, {}", "rival": "the rival, {}"}  # fmt: skip
 _DASH = "–"
-
-
-class Table(NamedTuple):
-    """A table as the page shows it; the first cell of a row is its header.
-
-    Parameters
-    ----------
-    id : str
-        Name of its place on the page.
-    title, note : str
-        Heading, and what a reader must know.
-    columns : list of str
-        Headers of the columns.
-    rows : list of list of str
-        Cells.
-    """
-
-    id: str
-    title: str
-    note: str
-    columns: list[str]
-    rows: list[list[str]]
 
 
 def results(
@@ -84,6 +62,7 @@ def details(
     if len(found["learning"]):
         shown.append(_learning(found["learning"]))
     shown.append(_overview(found["overview"], marked))
+    shown += _selections(experiment.about)
     diverged = [
         [name, str(repeat), str(fold), reason]
         for name, case in experiment.about.cases.items()
@@ -101,7 +80,7 @@ def details(
 def settings(about: About) -> tuple[dict[str, str], Table]:
     """Return the settings that all cases share, and a table of those in which they differ."""
     values = {
-        name: {key: _text(value) for key, value in case.settings.items()}
+        name: {key: text(value) for key, value in case.settings.items()}
         for name, case in about.cases.items()
     }
     keys = sorted({key for those in values.values() for key in those})
@@ -151,14 +130,6 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table, each by column."""
     names = [str(name) for name in table.columns]
     return [dict(zip(names, row, strict=True)) for row in table.itertuples(index=False, name=None)]
-
-
-def flatten(value: Any, prefix: str = "") -> dict[str, str]:
-    """Return nested values by dotted key, as text."""
-    if not isinstance(value, dict):
-        return {prefix: _text(value)}
-    parts = [flatten(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in value.items()]
-    return {key: text for part in parts for key, text in part.items()}
 
 
 def _verdicts(
@@ -302,6 +273,15 @@ def _overview(overview: pd.DataFrame, marked: dict[str, str]) -> Table:
     return Table("overview", "Cases", note, columns, rows)
 
 
+def _selections(about: About) -> list[Table]:
+    """Return what the selection has removed, a table for all cases in which that is the same."""
+    tables = []
+    for number, selected in enumerate(about.selected, 1):
+        cases = "" if len(about.selected) == 1 else f" of {'; '.join(selected.cases)}"
+        tables.append(selection_table(selected.stars, f"selection-{number}", f"Selection{cases}"))
+    return tables
+
+
 def _sorted(table: pd.DataFrame, order: list[str]) -> list[dict[str, Any]]:
     place = {name: i for i, name in enumerate(order)}
     return sorted(records(table), key=lambda row: place[row["case"]])
@@ -316,7 +296,3 @@ def _bin(row: dict[str, Any]) -> str:
     if pd.isna(low):
         return f"below {edge(high)}"
     return f"above {edge(low)}" if pd.isna(high) else f"{edge(low)} to {edge(high)}"
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

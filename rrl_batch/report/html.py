@@ -1,14 +1,37 @@
 """What all pages share: templates with everything escaped, and how numbers are written."""
 
 import base64
+import json
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 _DASH = "–"
 _MINUS = "−"
+
+
+class Table(NamedTuple):
+    """A table as the page shows it; the first cell of a row is its header.
+
+    Parameters
+    ----------
+    id : str
+        Name of its place on the page.
+    title, note : str
+        Heading, and what a reader must know.
+    columns : list of str
+        Headers of the columns.
+    rows : list of list of str
+        Cells.
+    """
+
+    id: str
+    title: str
+    note: str
+    columns: list[str]
+    rows: list[list[str]]
 
 
 def environment() -> "Environment":
@@ -56,6 +79,19 @@ def percent(value: float | None) -> str:
 def count(value: float | None) -> str:
     """Return a whole number, with its thousands apart."""
     return _DASH if _unknown(value) else f"{value:,.0f}"
+
+
+def text(value: Any) -> str:
+    """Return a value as text; what is none as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, str]:
+    """Return nested values by dotted key, as text."""
+    if not isinstance(value, dict):
+        return {prefix: text(value)}
+    parts = [flatten(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in value.items()]
+    return {key: shown for part in parts for key, shown in part.items()}
 
 
 def _unknown(value: float | None) -> bool:

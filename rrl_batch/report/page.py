@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from rrl_batch.contracts import Flag
 from rrl_batch.contracts.flags import DESCRIPTIONS
+from rrl_batch.contracts.training import StarCounts
 from rrl_batch.report.figures import DISTRIBUTION, PREDICTED_AGAINST_TRUE
 from rrl_batch.report.html import count, dex, environment, picture
+from rrl_batch.report.selection import selection_table
 
 SCORES = {
     "rmse": "RMSE (dex)",
@@ -44,6 +48,11 @@ def render(metrics: dict[str, Any], images: dict[str, Path]) -> str:
             scores=SCORES,
             flags={str(flag.name): DESCRIPTIONS[flag] for flag in Flag},
             bins=list(zip(metrics["network"]["bins"], metrics["baseline"]["bins"], strict=True)),
+            selection=selection_table(
+                TypeAdapter(StarCounts).validate_python(metrics["provenance"]["model"]["stars"]),
+                "selection",
+                "Selection of the model's training stars",
+            ),
             provenance=_provenance(metrics["provenance"]),
             figures=[
                 picture(images[name].read_bytes(), alt(metrics), caption)

@@ -89,7 +89,7 @@ def read_table(path: Path) -> pa.Table:
             check_text(path, kind)
             table = pyarrow.csv.read_csv(path, convert_options=_csv_options())
         else:
-            table = _to_arrow(_read_astropy(path, kind))
+            table = to_arrow(_read_astropy(path, kind))
         _ = table.column_names  # which need not be text
     if not table.num_rows:
         raise UserError(f"{path} is empty: it has columns but no rows.")
@@ -133,7 +133,7 @@ def read_pieces(path: Path, contract: Contract) -> Iterator[pa.Table]:
             options = _csv_options(contract, columns)
             batches = pyarrow.csv.open_csv(path, read_options=read, convert_options=options)
         else:
-            table = _to_arrow(_read_astropy(path, kind))
+            table = to_arrow(_read_astropy(path, kind))
             batches = table.select(_available(table.schema, contract, path)).to_batches()
         for batch in batches:
             yield pa.Table.from_batches([batch])
@@ -345,7 +345,7 @@ def _read_astropy(path: Path, kind: Literal["VOTable", "ECSV"]) -> "Table":
         return Table.read(path, format="ascii.ecsv", fill_values=[(null, "0") for null in _NULLS])
 
 
-def _to_arrow(table: "Table") -> pa.Table:
+def to_arrow(table: "Table") -> pa.Table:
     """Return the columns of one value a row; masked values become null, bytes become text."""
     table.convert_bytestring_to_unicode()
     arrays, fields = [], []

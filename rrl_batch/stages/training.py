@@ -21,7 +21,6 @@ from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.models.folder import Preprocess
 from rrl_batch.models.registry import ARCHITECTURES
-from rrl_batch.models.selection import Selection
 from rrl_batch.stages.population import fit_population
 from rrl_batch.stages.sky import STARS_PER_SELECTION, over_the_sky
 from rrl_batch.storage.commit import checksum, fingerprint
@@ -30,6 +29,7 @@ from rrl_batch.survey.alignment import check_epochs
 from rrl_batch.survey.read import Survey
 from rrl_batch.training.fit import FOLDS_FILE, FittedMember, finished_member, most_epochs
 from rrl_batch.training.problem import FitSettings, MemberId, Plan
+from rrl_batch.training.selection import Selection
 from rrl_batch.training.start import store_labels
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def what_is_stale(receipts: list[Receipt], work: "Sequence[Share]") -> str:
 
 def selection_of(job: Job) -> Selection:
     """Return which stars a job trains on."""
-    return Selection(**job.training.model_dump(include=set(Selection.__dataclass_fields__)))
+    return Selection(job.training.modes, job.training.select)
 
 
 def fit_settings_of(job: Job, architecture: str) -> FitSettings:

@@ -13,7 +13,6 @@ from sklearn.metrics import root_mean_squared_error
 from rrl_batch.errors import RunError
 from rrl_batch.models.baseline import LinearBaseline, offset_from
 from rrl_batch.models.folder import OUT_OF_FOLD, Domain, Member, ModelCard
-from rrl_batch.models.selection import Selection
 from rrl_batch.storage.commit import checksum, replacing
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.training.fit import (
@@ -24,6 +23,7 @@ from rrl_batch.training.fit import (
     weights_file,
 )
 from rrl_batch.training.metrics import scores
+from rrl_batch.training.selection import Selection
 from rrl_batch.training.shards import read_table
 from rrl_batch.training.weights import density_weights
 
@@ -56,7 +56,7 @@ def finish_model(
     members : list of FittedMember
         One an architecture, repeat and fold.
     selection : Selection
-        Limits of the training selection.
+        Which stars were trained on.
     architecture : sequence of str
         The architectures whose mean is the model's metallicity.
     **about
@@ -231,5 +231,5 @@ def _domain(stars: pd.DataFrame, selection: Selection) -> Domain:
         phi31_offset=phi31,
         phi31_centre=centre,
         amplitude=amplitude,
-        selection=selection,
+        select=selection.of_curves,
     )

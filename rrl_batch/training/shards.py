@@ -1,7 +1,7 @@
 """The training set on disk: the labelled, selected stars of each survey partition, as sequences."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from rrl_batch.contracts.training import total
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
-from rrl_batch.models.selection import Selection
 from rrl_batch.storage.manifest import Receipt, commit, finished
+from rrl_batch.training.selection import Selection
 
 LABELS_FILE = "labels.parquet"
 _COLUMNS = ["source_id", "best_classification", "period", "num_epochs_used", "phi31", "phi31_error"]
@@ -61,29 +62,27 @@ def write_shard(
     Returns
     -------
     Receipt
-        Its counts are of stars: `labelled`, `other_mode`, `poor_curve`, `uncertain_label`.
+        Its counts are of stars: `labelled`; its summary has `cuts`, what each cut has removed.
     """
     path = f"shards/{number:06d}.{fingerprint[:12]}.parquet"
     receipt = finished(root, path, fingerprint)
     if receipt:
         return receipt
     labels = pd.read_parquet(root / LABELS_FILE)
-    counts = dict.fromkeys(("labelled", "other_mode", "poor_curve", "uncertain_label"), 0)
-    pieces = []
+    labelled, counts, pieces = 0, [], []
     for prepared in batches:
         table = prepared.table.reset_index(drop=True).merge(labels, "left", "source_id")
-        labelled = table["feh"].notna()
-        good_mode = table["best_classification"].isin(selection.modes)
-        good_curve = selection.curve_is_good(table)
-        selected = labelled & selection.is_selected(table)
-        counts["labelled"] += int(labelled.sum())
-        counts["other_mode"] += int((labelled & ~good_mode).sum())
-        counts["poor_curve"] += int((labelled & good_mode & ~good_curve).sum())
-        counts["uncertain_label"] += int((labelled & good_mode & good_curve & ~selected).sum())
-        rows = np.flatnonzero(selected)
+        has_label = table["feh"].notna().to_numpy()
+        labelled += int(has_label.sum())
+        counts.append(selection.count(table[has_label]))
+        rows = np.flatnonzero(has_label & selection.is_selected(table))
         inputs = Inputs(*(array[rows] for array in prepared.inputs))
         pieces.append(_to_arrow(table.iloc[rows], inputs))
-    return commit(root, path, pa.concat_tables(pieces), fingerprint, counts)
+    cuts = [asdict(cut) for cut in total(counts)]
+    return commit(
+        root, path, pa.concat_tables(pieces), fingerprint, {"labelled": labelled},
+        summary={"cuts": cuts},
+    )  # fmt: skip
 
 
 def _to_arrow(table: pd.DataFrame, inputs: Inputs) -> pa.Table:

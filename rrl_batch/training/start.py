@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rrl_batch.contracts.training import CutCounts, StarCounts, total
 from rrl_batch.errors import UserError
 from rrl_batch.storage.commit import replacing
 from rrl_batch.storage.manifest import Receipt
@@ -25,7 +26,7 @@ def store_labels(root: Path, labels: pd.DataFrame) -> None:
         labels[["source_id", "feh", "feh_error"]].to_parquet(partial, index=False)
 
 
-def count_stars(receipts: list[Receipt], n_labels: int) -> dict[str, int]:
+def count_stars(receipts: list[Receipt], n_labels: int) -> StarCounts:
     """Count what has become of the labels in a training set.
 
     Parameters
@@ -35,26 +36,20 @@ def count_stars(receipts: list[Receipt], n_labels: int) -> dict[str, int]:
     n_labels : int
         Number of labels that were asked for.
 
-    Returns
-    -------
-    dict of str to int
-        Stars: `labels`, `not_in_survey`, `other_mode`, `poor_curve`, `uncertain_label` and, what
-        remains, `trained_on`.
-
     Raises
     ------
     UserError
         If no label is of a star in the survey.
     """
-    found = {key: sum(r.counts[key] for r in receipts) for key in receipts[0].counts}
-    labelled = found.pop("labelled")
+    labelled = sum(receipt.counts["labelled"] for receipt in receipts)
     if labelled == 0:
         raise UserError(
             f"None of the {n_labels} labels is of a star in the survey; give labels and survey "
             f"with the identifiers ('source_id') of the same data release."
         )
-    counts = {"labels": n_labels, "not_in_survey": n_labels - labelled, **found}
-    return counts | {"trained_on": sum(receipt.rows for receipt in receipts)}
+    cuts = total([[CutCounts(**cut) for cut in receipt.summary["cuts"]] for receipt in receipts])
+    trained_on = sum(receipt.rows for receipt in receipts)
+    return StarCounts(n_labels, n_labels - labelled, cuts, trained_on)
 
 
 def assign_training_folds(
@@ -88,10 +83,8 @@ def assign_training_folds(
         folds that are given do not divide the stars.
     """
     counts = [count_stars(receipts, len(labels)) for receipts in sets.values()]
-    if counts[0]["not_in_survey"]:
-        log.warning(
-            "%d labels are of stars that are not in the survey.", counts[0]["not_in_survey"]
-        )
+    if counts[0].not_in_survey:
+        log.warning("%d labels are of stars that are not in the survey.", counts[0].not_in_survey)
     tables = (read_table(root, receipts)[["source_id", "feh"]] for root, receipts in sets.items())
     stars = reduce(lambda some, others: some.merge(others[["source_id"]], on="source_id"), tables)
     feh = stars["feh"].to_numpy(np.float64)
@@ -101,8 +94,7 @@ def assign_training_folds(
         else:
             folds = [assign_folds(feh, n_folds, seed + repeat) for repeat in range(repeats)]
     except UserError as error:
-        left_out = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in counts[0].items())
-        raise UserError(f"{error} Of the labels: {left_out}.") from None
+        raise UserError(f"{error} {counts[0].sentence()}") from None
     if np.ptp(feh) == 0:
         raise UserError(
             f"All {len(stars)} training stars have the same label, {feh[0]} dex; there is nothing "

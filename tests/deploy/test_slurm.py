@@ -103,8 +103,7 @@ points = 16
 [model]
 path = "{run.model}"
 [training]
-min_epochs = 12
-max_phi31_error = 1.0
+select = "num_epochs_used >= 12 and phi31_error <= 1.0"
 folds = 2
 epochs = 3
 [catalogue]

@@ -289,9 +289,9 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a card of scores that are none": (
         "model.json", lambda: _card(metrics={"network": {"n": "x", "rmse": [], "r2": None}})
     ),
-    "a card of another kind of selection": (
+    "a card whose selection is a program": (
         "model.json",
-        lambda: _card(domain={"RRab": _domain() | {"selection": {"a": 1}}}),
+        lambda: _card(domain={"RRab": _domain() | {"select": "__import__('os').abort()"}}),
     ),
     "a card of an error that is none": ("model.json", lambda: _card(sigma=float("nan"))),
     "an array of 2^60 numbers": ("ridge", lambda: _npz(points=_npy(f"({HUGE}, 16)"))),

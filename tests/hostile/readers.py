@@ -10,7 +10,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,7 +39,6 @@ from rrl_batch.inference.ensemble import cached_ensemble
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.shape import N_SHAPE
 from rrl_batch.models.kernel_expansion import KernelExpansion
-from rrl_batch.models.selection import Selection
 from rrl_batch.storage.commit import checksum
 from rrl_batch.storage.sky import Pixel
 
@@ -226,9 +225,6 @@ def _model() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in Path(name).iterdir()}
 
 
-_SELECTION = Selection(("RRab",), 12, 1.0, 1.4, 1.0, 0.4)
-
-
 def _write_model(folder: Path) -> None:
     members = []
     for fold in (0, 1):
@@ -242,7 +238,7 @@ def _write_model(folder: Path) -> None:
     stars = STARS[["source_id"]].assign(feh=-1.5, fold_0=np.array([0, 1, 0], np.int32))
     stars.to_parquet(folder / "out_of_fold.parquet", index=False)
     limits = {"period": (0.4, 0.9), "phi31_offset": (-1, 1), "phi31_centre": 2.0,
-              "amplitude": (0.1, 1.4), "selection": asdict(_SELECTION)}  # fmt: skip
+              "amplitude": (0.1, 1.4), "select": "num_epochs_used >= 12"}  # fmt: skip
     scores = {"n": 2, "rmse": 0.2, "r2": 0.8}
     line = {"intercept": -1.5, "period_slope": -6.0, "phi31_slope": 1.0, "phi31_centre": 2.0}
     card = {
@@ -256,6 +252,7 @@ def _write_model(folder: Path) -> None:
         "baseline": {"RRab": [line] * 3}, "domain": {"RRab": limits}, "sigma": 0.2,
         "metrics": {"network": scores, "baseline": scores}, "training": {}, "out_of_fold": "",
         "made_from": {},
+        "stars": {"labels": 3, "not_in_survey": 0, "cuts": [], "trained_on": 3},
     }  # fmt: skip
     (folder / "model.json").write_text(json.dumps(card))
     _name_anew(folder)

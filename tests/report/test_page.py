@@ -56,7 +56,7 @@ def test_figures_are_those_beside_the_page_and_are_described(page: Page, folder:
 def test_headers_of_tables_have_a_scope(page: Page) -> None:
     scopes = {header.get("scope") for header in page.all("th")}
     assert scopes == {"col", "row", "colgroup"}
-    assert len(page.all("table")) == 3
+    assert len(page.all("table")) == 4
     assert page.all("html") == [{"lang": "en"}]
 
 
@@ -71,5 +71,7 @@ def test_scores_bins_flags_and_notes_are_shown(page: Page, folder: Path) -> None
     assert f"TOO_FEW_EPOCHS fewer than 5 usable epochs: no metallicity {row}" in page.text
     for note in metrics["notes"]:
         assert note in page.text
+    assert "1,300 labels, 40 of them of stars that are not in the survey; 1,000 stars" in page.text
+    assert "phi31_error <= 0.1 200 230 7" in page.text
     assert "the ensemble member that never saw it" in page.text
     assert "SYNTHETIC: the stars are simulated" in page.text

@@ -40,8 +40,8 @@ MOST_COMMANDS = 40
 STAGES = ("survey", "model", "catalogue")
 
 OPTIONS = [
-    "model.architecture=ridge", "labels.scale=true", "preprocess.points=16",
-    "training.min_epochs=12", "training.max_phi31_error=1.0", "training.folds=2",
+    "model.architecture=ridge", "labels.scale=true", "preprocess.points=16", "training.folds=2",
+    "training.select=num_epochs_used >= 12 and amplitude <= 1.4 and phi31_error <= 1.0",
 ]  # fmt: skip
 
 FAULTS = {

@@ -10,7 +10,6 @@ from rrl_batch.errors import RunError
 from rrl_batch.lightcurve.prepare import PreparedStars
 from rrl_batch.lightcurve.shape import N_SHAPE, SHAPE_COLUMNS
 from rrl_batch.models import recurrent
-from rrl_batch.models.selection import Selection
 from rrl_batch.training import fit
 from rrl_batch.training.finish import finish_model
 from rrl_batch.training.fit import (
@@ -22,6 +21,7 @@ from rrl_batch.training.fit import (
     weights_file,
 )
 from rrl_batch.training.problem import FitSettings, MemberId, Plan
+from rrl_batch.training.selection import HAS_CURVE, Selection
 from rrl_batch.training.shards import (
     LABELS_FILE,
     read_shards,
@@ -34,7 +34,7 @@ from rrl_batch.training.weights import density_weights
 SETTINGS = FitSettings(
     masked=False, epochs=3, patience=10, batch_size=32, stop_fraction=0.2, seed=5
 )  # fmt: skip
-SELECTION = Selection(("RRab",), 50, 1.0, 1.4, 0.1, 0.4)
+SELECTION = Selection(("RRab",), "num_epochs_used >= 50 and phi31_error <= 0.1")
 N_STARS, N_POINTS = 90, 12
 FIRST = MemberId("mlp", 0, (1,))
 # of each repeat, the fold of each star
@@ -289,19 +289,27 @@ def test_shards_keep_inputs_bit_for_bit_and_count_what_they_leave_out(stars, tmp
     table = prepared.table.copy()
     table.loc[0, "best_classification"] = "RRc"
     table.loc[[1, 2], "num_epochs_used"] = 49
-    table.loc[3, "phi31_error"] = np.nan
+    table.loc[[1, 3], "phi31_error"] = np.nan
+    table.loc[6, "amplitude"] = np.nan
     errors = np.full(N_STARS, np.nan)
     errors[4] = 0.5
     labels = pd.DataFrame({"source_id": np.arange(N_STARS), "feh": feh, "feh_error": errors})
     labels.drop(index=5).to_parquet(tmp_path / LABELS_FILE)
-    receipt = write_shard([replace(prepared, table=table)], 0, tmp_path, SELECTION, "m")
-    assert receipt.counts == {
-        "labelled": 89, "other_mode": 1, "poor_curve": 3, "uncertain_label": 1,
-    }  # fmt: skip
+    cuts = "num_epochs_used >= 50 and phi31_error <= 0.1 and not feh_error > 0.4"
+    selection = Selection(("RRab",), cuts)
+    receipt = write_shard([replace(prepared, table=table)], 0, tmp_path, selection, "m")
+    assert receipt.counts == {"labelled": 89}
+    assert [tuple(cut.values()) for cut in receipt.summary["cuts"]] == [
+        ("RRab", 1, 1, 0),
+        (HAS_CURVE, 1, 1, 0),
+        ("num_epochs_used >= 50", 2, 2, 0),
+        ("phi31_error <= 0.1", 1, 2, 1),
+        ("not feh_error > 0.4", 1, 1, 83),
+    ]
     read = read_shards(tmp_path, [receipt], np.arange(N_STARS))
-    assert read.table["source_id"].tolist() == list(range(6, N_STARS))
+    assert read.table["source_id"].tolist() == list(range(7, N_STARS))
     for ours, theirs in zip(read.inputs, prepared.inputs, strict=True):
-        assert np.array_equal(ours, theirs[6:])
+        assert np.array_equal(ours, theirs[7:])
     assert read_table(tmp_path, [receipt]).equals(read.table)
 
 

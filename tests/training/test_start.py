@@ -8,14 +8,14 @@ import pytest
 
 from rrl_batch.errors import UserError
 from rrl_batch.lightcurve.prepare import PreparedStars
-from rrl_batch.models.selection import Selection
 from rrl_batch.training.fit import FOLDS_FILE
 from rrl_batch.training.folds import assign_folds
+from rrl_batch.training.selection import Selection
 from rrl_batch.training.shards import write_shard
 from rrl_batch.training.start import assign_training_folds, store_labels
 
 N_STARS = 40
-SELECTION = Selection(("RRab",), 50, 1.0, 1.4, 0.1, 0.4)
+SELECTION = Selection(("RRab",), "num_epochs_used >= 50 and phi31_error <= 0.1")
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_given_folds_that_do_not_divide_the_stars_are_refused(fold, sentence, la
     with pytest.raises(UserError) as refusal:
         assign_training_folds({tmp_path: receipts}, labels, 5, 1, 0)
     assert sentence in str(refusal.value)
-    assert "1 poor curve" in str(refusal.value)
+    assert "num_epochs_used >= 50 left out 1;" in str(refusal.value)
 
 
 def test_folds_without_a_tail_of_the_metallicities_are_named(labels, tmp_path, caplog):

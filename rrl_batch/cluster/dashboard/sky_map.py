@@ -18,10 +18,10 @@ from bokeh.models import (
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
-from rrl_batch.cluster.dashboard.projection import mollweide, polygons
 from rrl_batch.cluster.events import Piece
 from rrl_batch.cluster.state import StageState, TaskState
 from rrl_batch.report.drawing import BLUE, DARK, GREY, ORANGE, VERMILION
+from rrl_batch.report.projection import mollweide, polygons
 
 Colouring = Literal["state", "feh"]
 

@@ -7,7 +7,7 @@ from astropy.wcs import WCS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrl_batch.cluster.dashboard.projection import mollweide, polygons
+from rrl_batch.report.projection import mollweide, polygons
 from rrl_batch.storage.sky import Pixel
 
 

@@ -1,0 +1,217 @@
+"""The figures of a survey: where its stars are, and how they were observed."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rrl_batch.report.drawing import (
+    BLUE,
+    DARK,
+    GREEN,
+    GREY,
+    PURPLE,
+    VERMILION,
+    draw_stars,
+    new_figure,
+    share_counts,
+)
+from rrl_batch.report.projection import mollweide, polygons
+from rrl_batch.report.survey_stars import MODES, OTHER
+from rrl_batch.storage.sky import Pixel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLOURS = {"RRab": BLUE, "RRc": VERMILION, "RRd": GREEN, OTHER: PURPLE}
+_STARS_PER_PIXEL = 15
+_HIGHEST_ORDER = 6
+_SQUARE_DEGREES = 4 * np.pi * (180 / np.pi) ** 2
+_CENTRAL = [0.001, 0.999]
+_MOST_BARS = 60
+
+
+def sky(stars: pd.DataFrame, synthetic: bool) -> "Figure":
+    """Draw the density of stars, and their median number of epochs, in HEALPix pixels.
+
+    Parameters
+    ----------
+    stars : pandas.DataFrame
+        The stars; those without a position are left out.
+    synthetic : bool
+        Whether they are simulated.
+    """
+    from matplotlib.colors import LogNorm, Normalize
+
+    figure = new_figure((8, 9), synthetic)
+    placed = stars.dropna(subset=["ra", "dec"])
+    order = _order(len(placed))
+    by_pixel = placed["epochs"].groupby(_pixels(placed, order))
+    density = by_pixel.size() * 12 * 4**order / _SQUARE_DEGREES
+    for axes, values, norm, label in zip(
+        figure.subplots(2, 1),
+        (density, by_pixel.median()),
+        (LogNorm, Normalize),
+        (f"Stars per square degree (HEALPix order {order})", "Median number of epochs of a star"),
+        strict=True,
+    ):
+        _draw_map(axes, order, values, norm(*_ends(values)), label)
+    return figure
+
+
+def _order(n_stars: int) -> int:
+    """Return the order of a map whose pixels hold enough stars."""
+    per_pixel = max(n_stars, 1) / 12 / _STARS_PER_PIXEL
+    return int(np.clip(np.log2(per_pixel) / 2, 1, _HIGHEST_ORDER))
+
+
+def _pixels(stars: pd.DataFrame, order: int) -> NDArray[np.int64]:
+    from hats.pixel_math import healpix_shim
+
+    pixels: NDArray[np.int64] = healpix_shim.radec2pix(
+        order, stars["ra"].to_numpy(), stars["dec"].to_numpy()
+    )
+    return pixels
+
+
+def _ends(values: pd.Series) -> tuple[float, float]:
+    if values.empty:
+        return 1.0, 2.0
+    low, high = (float(values.quantile(q)) for q in (0.01, 0.99))
+    return (low, high) if high > low else (low * 0.9, high * 1.1 + 1e-9)
+
+
+def _draw_map(axes: "Axes", order: int, values: pd.Series, norm: Any, label: str) -> None:
+    """Draw a value a pixel on the Galactic map."""
+    from matplotlib.collections import PolyCollection
+
+    pixels = tuple(Pixel(order, int(number)) for number in values.index)
+    shapes = polygons(pixels)
+    cells = PolyCollection(
+        [np.column_stack(xy) for xy in zip(shapes.xs, shapes.ys, strict=True)],
+        array=values.to_numpy(np.float64)[shapes.pixel],
+        cmap="viridis", norm=norm, edgecolors="face", linewidths=0.3,
+    )  # fmt: skip
+    axes.add_collection(cells)
+    _draw_grid(axes)
+    figure = axes.get_figure()
+    assert figure is not None  # noqa: S101 -- new_figure has made it
+    figure.colorbar(cells, ax=axes, label=label, orientation="horizontal", shrink=0.7, pad=0.02,
+                    extend="both", aspect=40)  # fmt: skip
+
+
+def _draw_grid(axes: "Axes") -> None:
+    """Draw the edge of the map, and lines of Galactic longitude and latitude."""
+    up, around = np.linspace(-90, 90, 91), np.linspace(-180, 180, 91)
+    for side in (-180.0, 180.0):
+        axes.plot(*mollweide(np.full(91, side), up), color=GREY, linewidth=1)
+    style: dict[str, Any] = {"color": DARK, "linewidth": 0.4, "alpha": 0.4}
+    ground = {"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.8}
+    for longitude in range(-120, 180, 60):
+        axes.plot(*mollweide(np.full(91, float(longitude)), up), **style)
+        x, y = mollweide(np.array(float(longitude)), np.array(0.0))
+        axes.text(float(x), float(y), f"{longitude % 360}°", fontsize=7, ha="center", va="center",
+                  bbox=ground)  # fmt: skip
+    for latitude in range(-60, 90, 30):
+        axes.plot(*mollweide(around, np.full(91, float(latitude))), **style)
+        x, y = mollweide(np.array(180.0), np.array(float(latitude)))
+        if latitude:
+            axes.text(float(x) - 0.03, float(y), f"{latitude:+d}°", fontsize=7, ha="right",
+                      va="bottom" if latitude > 0 else "top")  # fmt: skip
+    axes.set(xlim=(-2.15, 2.05), ylim=(-1.02, 1.02), aspect="equal")
+    axes.axis("off")
+
+
+def epochs(stars: pd.DataFrame, synthetic: bool) -> "Figure":
+    """Draw how many epochs stars have, by mode."""
+    return _histogram(stars, "epochs", "Epochs of a star", synthetic, whole=True)
+
+
+def magnitudes(stars: pd.DataFrame, synthetic: bool) -> "Figure":
+    """Draw the mean magnitudes of stars, by mode."""
+    return _histogram(stars, "mag", "Mean G magnitude (mag)", synthetic, whole=False)
+
+
+def _histogram(
+    stars: pd.DataFrame, column: str, label: str, synthetic: bool, *, whole: bool
+) -> "Figure":
+    figure = new_figure((8, 4.6), synthetic)
+    axes = figure.subplots()
+    values = stars[column].replace([np.inf, -np.inf], np.nan)
+    edges = _edges(values.dropna(), whole=whole)
+    for mode in (*MODES, OTHER):
+        some = values[stars["mode"] == mode].dropna()
+        if len(some):
+            within = some[some.between(edges[0], edges[-1])]
+            beyond = _beyond(len(some) - len(within))
+            axes.hist(within, bins=list(edges), histtype="step", linewidth=1.6,
+                      color=_COLOURS[mode], label=f"{mode}: {len(some):,}{beyond}")  # fmt: skip
+    axes.set(xlabel=label, ylabel="Stars", yscale="log", xlim=(edges[0], edges[-1]))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False)
+    return figure
+
+
+def _beyond(count: int) -> str:
+    return f" ({count:,} beyond)" if count else ""
+
+
+def _edges(values: pd.Series, *, whole: bool) -> NDArray[np.float64]:
+    """Return the edges of bins for all but the farthest values; whole numbers in their middles."""
+    low, high = values.quantile(_CENTRAL) if len(values) else (0.0, 1.0)
+    if whole:
+        width = max(1, int(np.ceil((high - low + 1) / _MOST_BARS)))
+        return np.arange(np.floor(low), high + width + 1, width) - 0.5
+    return np.linspace(low - 0.05, high + 0.05, _MOST_BARS + 1)
+
+
+def periods_and_amplitudes(stars: pd.DataFrame, synthetic: bool) -> "Figure":
+    """Draw amplitudes against periods, a panel a mode (Bailey's diagram)."""
+    known = stars[np.isfinite(stars["amplitude"]) & (stars["period"] > 0)]
+    modes = [mode for mode in (*MODES, OTHER) if (known["mode"] == mode).any()] or [MODES[0]]
+    figure = new_figure((3.4 * len(modes) + 1, 4.2), synthetic)
+    panels = figure.subplots(1, len(modes), sharex=True, sharey=True, squeeze=False)[0]
+    extent = _extent(known)
+    clouds = []
+    for axes, mode in zip(panels, modes, strict=True):
+        some = known[known["mode"] == mode]
+        period, amplitude = some["period"].to_numpy(float), some["amplitude"].to_numpy(float)
+        clouds.append(draw_stars(axes, period, amplitude, extent))
+        inside = (extent[0] <= period) & (period <= extent[1]) & (amplitude <= extent[3])
+        axes.set_title(f"{mode}: {len(some):,}{_beyond(int(np.sum(~inside)))}")
+        axes.set(xlabel="Period (d)", xlim=extent[:2], ylim=extent[2:])
+    panels[0].set_ylabel("Amplitude in G (mag)")
+    share_counts(figure, panels, clouds)
+    return figure
+
+
+def _extent(known: pd.DataFrame) -> tuple[float, float, float, float]:
+    if known.empty:
+        return (0.2, 1.0, 0.0, 1.5)
+    first, last = known["period"].quantile(_CENTRAL)
+    # far above most stars, and not as far as outliers, which single bad transits make
+    most = 1.5 * known["amplitude"].quantile(0.95)
+    return (float(first) - 0.03, float(last) + 0.03, 0.0, float(most) + 0.01)
+
+
+def transits(counts: dict[str, int], synthetic: bool) -> "Figure":
+    """Draw what has become of the transits that were read.
+
+    Parameters
+    ----------
+    counts : dict of str to int
+        Transits by what has become of them, in words.
+    synthetic : bool
+        Whether the stars are simulated.
+    """
+    figure = new_figure((8, 0.6 + 0.42 * len(counts)), synthetic)
+    axes = figure.subplots()
+    bars = axes.barh(list(counts), list(counts.values()), color=[BLUE, *[GREY] * (len(counts) - 1)])
+    axes.bar_label(bars, [f" {n:,}" for n in counts.values()], color=DARK)
+    axes.invert_yaxis()
+    axes.set(xlabel="Transits", xlim=(0, 1.18 * max(counts.values())))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

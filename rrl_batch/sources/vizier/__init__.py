@@ -1,0 +1,1 @@
+"""Metallicities from published tables, as VizieR has them."""
