@@ -5,7 +5,6 @@ piece streams through a stage in batches of at most 5,000 stars, by functions th
 Dask, and ends in a file that is committed, so that a run that was stopped goes on where it was.
 """
 
-import shutil
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -19,16 +18,23 @@ from distributed import span
 from rrl_batch import __version__, tasks
 from rrl_batch.catalogue import write as catalogue
 from rrl_batch.cluster.monitor import gather
+from rrl_batch.cluster.polite import limit
 from rrl_batch.cluster.recorder import tell_training_set
 from rrl_batch.cluster.worker import compile_once
 from rrl_batch.contracts.histogram import feh_histogram
+from rrl_batch.errors import UserError
 from rrl_batch.inference.model import open_model
 from rrl_batch.job import Job
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard, write_priors
+from rrl_batch.sources.archive.chunks import StagedChunk, sizes_of_chunks
+from rrl_batch.sources.archive.login import Login
+from rrl_batch.sources.archive.release import Release, StarChoice
+from rrl_batch.sources.archive.stars import STARS, reasons_for_absence
 from rrl_batch.sources.bulk.mirror import contents, files_for
-from rrl_batch.sources.bulk.stage import StagedFile, Staging
+from rrl_batch.sources.bulk.stage import StagedFile
 from rrl_batch.sources.files import stage_transits
+from rrl_batch.sources.staging import Staging
 from rrl_batch.sources.synthetic import simulate_stars
 from rrl_batch.sources.synthetic.labels import MEASURED, check_replaceable, make_labels
 from rrl_batch.sources.synthetic.source import SimulatedLightCurves
@@ -51,6 +57,7 @@ from rrl_batch.stages.training import (
 )
 from rrl_batch.storage.commit import checksum, content_mark, fingerprint, replacing
 from rrl_batch.storage.manifest import Manifest, Receipt, adopt, claim, completed
+from rrl_batch.storage.remote import is_remote, readable, remove_tree
 from rrl_batch.storage.sky import Partition
 from rrl_batch.survey import write as survey_files
 from rrl_batch.survey.read import Survey
@@ -93,13 +100,16 @@ def simulate(client: "Client", n_stars: int, seed: int, out: Path, labels: Path)
 def _write_simulated_labels(
     survey: Path, receipts: list[Receipt], stars: pd.DataFrame, labels: Path
 ) -> None:
-    measured = [pq.read_table(survey / receipt.path, columns=MEASURED) for receipt in receipts]
+    measured = [
+        pq.read_table(readable(survey / receipt.path), columns=MEASURED) for receipt in receipts
+    ]
     with replacing(labels) as partial:
         pq.write_table(make_labels(stars, pa.concat_tables(measured)), partial)
 
 
 def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> Manifest:
     """Write a survey from a star table and a long table of transits."""
+    _check_local(out)
     table = read_stars(stars)
     made_from = {
         "photometry": photometry.name,
@@ -113,12 +123,13 @@ def ingest_files(client: "Client", photometry: Path, stars: Path, out: Path) -> 
     table, partitions = survey_files.plan_partitions(table)
     staged = out.resolve() / survey_files.STAGING / "transits"
     counts = stage_transits(photometry, table, partitions, staged)
-    about = _about_transits(photometry, counts, made_from)
+    about = _about_transits(photometry.name, counts, made_from)
     return _write_survey(client, out, table, partitions, StagedLightCurves(staged), about)
 
 
 def ingest_bulk(client: "Client", folder: Path, stars: Path, out: Path) -> Manifest:
     """Write a survey from a star table and the bulk files of Gaia's epoch photometry."""
+    _check_local(out)
     table = read_stars(stars)
     files = files_for(folder, table["source_id"].to_numpy())
     made_from = {
@@ -142,9 +153,58 @@ def ingest_bulk(client: "Client", folder: Path, stars: Path, out: Path) -> Manif
         planned=[file.path.stat().st_size / 1e6 for file in files],
     )  # fmt: skip
     counts = TransitCounts.total([file.counts for file in staged])
-    about = _about_transits(folder, counts, made_from) | {
+    about = _about_transits(folder.name, counts, made_from) | {
         "sources_read": sum(file.sources for file in staged),
         "unreadable_stars": [star for file in staged for star in file.unreadable],
+    }
+    return _write_survey(client, out, table, partitions, StagedLightCurves(staging.transits), about)
+
+
+def query_gaia(
+    client: "Client", out: Path, release: Release, stars: StarChoice, login: Login | None = None
+) -> int:
+    """Write the table of a release's RR Lyrae stars, from the archive, into a folder of a survey.
+
+    Returns how many stars there are; `ingest_gaia` goes on from here.
+    """
+    _check_local(out)
+    if found := _finished_survey(out, _made_from_gaia(release, stars)):
+        return found.rows
+    root = out.resolve()
+    with span("query"):
+        asked = client.submit(
+            tasks.query_stars, release.query(stars), release, login, root,
+            root / survey_files.STAGING, pure=False,
+        )  # fmt: skip
+    numbers: list[int] = gather(client, [asked], stage="query", unit="tables", planned=[1])
+    return numbers[0]
+
+
+def ingest_gaia(
+    client: "Client", out: Path, release: Release, stars: StarChoice, login: Login | None = None
+) -> Manifest:
+    """Write a survey of a release's RR Lyrae stars, from the archive."""
+    made_from = _made_from_gaia(release, stars)
+    if found := _finished_survey(out, made_from):
+        return found
+    query_gaia(client, out, release, stars, login)
+    table, partitions = survey_files.plan_partitions(read_stars(out / STARS))
+    staging = Staging(out.resolve() / survey_files.STAGING, len(partitions))
+    staging.begin(table, partitions)
+    access = release.access
+    sizes = sizes_of_chunks(len(table), access.stars_per_call)
+    with span("fetch"):
+        futures = client.map(
+            tasks.stage_archive_chunk, range(len(sizes)), release=release, login=login,
+            semaphore=limit(client, release.server.url, access.calls_at_once), staging=staging,
+            mark=fingerprint(made_from), key="archive", pure=False,
+        )  # fmt: skip
+    chunks: list[StagedChunk] = gather(client, futures, stage="fetch", unit="stars", planned=sizes)
+    counts = TransitCounts.total([chunk.counts for chunk in chunks])
+    absent = [star for chunk in chunks for star in chunk.absent]
+    about = _about_transits(release.name, counts, made_from) | {
+        "absent_stars": reasons_for_absence(out, absent),
+        "unreadable_stars": [star for chunk in chunks for star in chunk.unreadable],
     }
     return _write_survey(client, out, table, partitions, StagedLightCurves(staging.transits), about)
 
@@ -215,7 +275,7 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
         return found
 
     check_alignment(client, survey, model, ensemble.preparation)
-    learnt_from = pq.read_table(model / OUT_OF_FOLD, columns=["feh"])["feh"]
+    learnt_from = pq.read_table(readable(model / OUT_OF_FOLD), columns=["feh"])["feh"]
     tell_training_set(client, feh_histogram(learnt_from))
     engines, workers = engines_for(client, card)
     # what another device has computed of an unfinished catalogue is computed again
@@ -243,24 +303,45 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
     )
 
 
+def _check_local(out: Path) -> None:
+    """Check that transits can be sorted where a survey is to be written."""
+    if is_remote(out):
+        raise UserError(
+            f"Transits are sorted in the survey's folder, and {out} is in an object store; ingest "
+            f"into a folder, and copy it there."
+        )
+
+
+def _made_from_gaia(release: Release, stars: StarChoice) -> dict[str, Any]:
+    """Return what decides about a survey; not which server, nor how patiently it is asked."""
+    return {
+        "release": release.name,
+        "query": release.query(stars),
+        "light_curves": fingerprint(release.light_curves.model_dump()),
+        "stars_per_call": release.access.stars_per_call,
+        "code_version": __version__,
+    }
+
+
 def _finished_survey(out: Path, made_from: dict[str, Any]) -> Manifest | None:
     """Claim a folder for a survey; return the manifest if it is there already.
 
-    What another run has staged is removed.
+    What another run has staged is removed, and what this one needs no more.
     """
     claimed = claim(out, "survey", made_from)
+    if claimed.changed or claimed.is_finished:
+        remove_tree(out / survey_files.STAGING)
     if claimed.changed:
-        shutil.rmtree(out / survey_files.STAGING, ignore_errors=True)
         claimed.tell(out, "all of it is done anew")
     return completed(out) if claimed.is_finished else None
 
 
 def _about_transits(
-    source: Path, counts: TransitCounts, made_from: dict[str, Any]
+    source: str, counts: TransitCounts, made_from: dict[str, Any]
 ) -> dict[str, Any]:
     """Return where a survey of observed stars comes from."""
     return {
-        "description": f"Light curves of {counts.stars} RR Lyrae stars from {source.name}",
+        "description": f"Light curves of {counts.stars} RR Lyrae stars from {source}",
         "synthetic": False,
         "transits": {**asdict(counts), "summary": counts.summary()},
         "made_from": made_from,

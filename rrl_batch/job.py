@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, product, repeat
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     ValidationError,
     field_serializer,
     field_validator,
@@ -24,12 +26,31 @@ from pydantic import (
 )
 
 from rrl_batch.errors import UserError, hint
+from rrl_batch.storage.remote import path_of
 
 LEAST_MEMORY = 320_000_000
 """Bytes that a worker takes before it has anything to do."""
 
 MOST_COMBINATIONS = 10_000
 """Most cases that a grid, and most points that a search, may have."""
+
+
+def _location(value: Any) -> Path:
+    if not isinstance(value, (str, Path)) and not hasattr(value, "fs"):
+        raise ValueError("Input is not a valid path")
+    try:
+        return path_of(value)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+if TYPE_CHECKING:
+    Location = Path
+else:
+    Location = Annotated[
+        Any, PlainValidator(_location), PlainSerializer(str, when_used="json-unless-none")
+    ]
+    """A path, or that of an object store."""
 
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 """What an option is given, one after the other."""
@@ -58,7 +79,7 @@ class SimulateSection(Section):
 class SurveySection(Section):
     """The survey: light curves in partitioned Parquet."""
 
-    path: Path | None = Field(None, description="folder of the survey")
+    path: Location | None = Field(None, description="folder of the survey, or s3://…")
 
 
 class LabelsSection(Section):
@@ -115,7 +136,7 @@ class PreprocessSection(Section):
 class ModelSection(Section):
     """The ensemble: which kinds of predictor, and what they see."""
 
-    path: Path | None = Field(None, description="folder of the model")
+    path: Location | None = Field(None, description="folder of the model, or s3://…")
     architecture: tuple[str, ...] = Field(
         ("gru",),
         min_length=1,
@@ -252,7 +273,7 @@ class TrainingSection(FitOptions, SelectionOptions):
 class CatalogueSection(Section):
     """The catalogue that is written."""
 
-    path: Path | None = Field(None, description="folder of the catalogue")
+    path: Location | None = Field(None, description="folder of the catalogue, or s3://…")
 
 
 class EvaluationSection(Section):

@@ -4,16 +4,17 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from rrl_batch.catalogue import write as catalogue
-from rrl_batch.cluster.monitor import report
+from rrl_batch.cluster.monitor import report, timed
+from rrl_batch.cluster.polite import leases
 from rrl_batch.cluster.recorder import passes_of
-from rrl_batch.cluster.wanted import while_wanted
+from rrl_batch.cluster.wanted import end_unwanted_task, while_wanted
 from rrl_batch.cluster.worker import memory_limit, require_memory, takes_turns
 from rrl_batch.contracts import Flag
 from rrl_batch.inference.isolation import failing_stars, predict_around
@@ -24,7 +25,13 @@ from rrl_batch.lightcurve.memory import memory_needed
 from rrl_batch.lightcurve.population import FoldedCurves, statistics
 from rrl_batch.lightcurve.prepare import PreparedStars, folded_and_smoothed, prepare
 from rrl_batch.lightcurve.sequences import Sequences
+from rrl_batch.sources.archive.call import Archive
+from rrl_batch.sources.archive.chunks import StagedChunk, stage_chunk
+from rrl_batch.sources.archive.login import Login
+from rrl_batch.sources.archive.release import Release
+from rrl_batch.sources.archive.stars import stars_query
 from rrl_batch.sources.bulk.stage import stage_file
+from rrl_batch.sources.staging import Staging
 from rrl_batch.storage.commit import fingerprint
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.storage.sky import Pixel
@@ -34,6 +41,9 @@ from rrl_batch.training.fit import FittedMember, fit_members
 from rrl_batch.training.problem import MemberId, Plan
 from rrl_batch.training.selection import Selection
 from rrl_batch.training.shards import labelled_only, size_in_memory, write_shard
+
+if TYPE_CHECKING:
+    from distributed import Semaphore
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +63,31 @@ Preprocess = dict[str, Any]
 
 stage_bulk_file = takes_turns(stage_file)
 """Read a bulk file of Gaia's epoch photometry."""
+
+
+def query_stars(query: str, release: Release, login: Login | None, root: Path, folder: Path) -> int:
+    """Write the table of stars that a query of the archive asks for; return their number."""
+    with timed():
+        archive = Archive(release, login, look=end_unwanted_task)
+        return stars_query(query, archive, root, folder)
+
+
+def stage_archive_chunk(
+    number: int,
+    *,
+    release: Release,
+    login: Login | None,
+    semaphore: "Semaphore",
+    staging: Staging,
+    mark: str,
+) -> StagedChunk:
+    """Fetch the light curves of a chunk of the archive's stars.
+
+    It waits much and computes little, and so takes no turn on its worker.
+    """
+    with timed():
+        archive = Archive(release, login, leases(semaphore), end_unwanted_task)
+        return stage_chunk(number, archive, staging, mark, report)
 
 
 @takes_turns

@@ -76,6 +76,11 @@ def tables_of(n: int = 300, seed: int = 0) -> dict[str, pd.DataFrame]:
     }
 
 
+def _stars(cut: str, removed: int) -> dict[str, Any]:
+    counts = {"cut": cut, "removed": removed, "alone": removed + 5, "unknown": 7}
+    return {"labels": 600, "not_in_survey": 40, "cuts": [counts], "trained_on": 560 - removed}
+
+
 def about(**changed: Any) -> dict[str, Any]:
     """What `experiment.json` of these tables says."""
     cases = {
@@ -92,6 +97,10 @@ def about(**changed: Any) -> dict[str, Any]:
         "folds": FOLDS,
         "repeats": REPEATS,
         "cases": cases,
+        "selected": [
+            {"cases": list(CASES)[:2], "stars": _stars("phi31_error <= 0.1", 230)},
+            {"cases": list(CASES)[2:], "stars": _stars("phi31_error <= 0.3", 30)},
+        ],
         "chosen": None,
         "provenance": {"survey": {"path": "survey", "stars": 300}},
     } | changed

@@ -104,7 +104,7 @@ def test_objects_say_what_they_are(run, survey, model):
     prepared = model.prepare(batch)
     n = len(batch)
     assert repr(survey).startswith(f"<Survey {run.survey}: 300 SYNTHETIC stars in ")
-    assert repr(survey.partitions[0]).endswith(f".parquet: {n} stars in 1 file>")
+    assert repr(survey.partitions[0]).endswith(f": {n} stars in 1 file>")
     assert repr(batch) == f"<LightCurveBatch: {n} stars, {len(batch.time):,} epochs>"
     assert repr(prepared).endswith("with a curve of 16 points>")
     assert repr(prepared).startswith(f"<PreparedStars: {n} stars, ")

@@ -81,6 +81,17 @@ def test_every_case_predicts_the_same_stars_in_the_same_folds(experiment):
     assert not division[0].equals(division[1])
 
 
+def test_what_each_selection_has_removed_is_kept(experiment):
+    others, mlp = experiment.about.selected
+    assert mlp.cases == ("mlp",)
+    assert others.cases == tuple(name for name in CASES if name != "mlp")
+    assert [str(c.cut) for c in mlp.stars.cuts][-3:] == SMALL.split(" and ")
+    for selected in (others, mlp):
+        stars = selected.stars
+        assert stars.trained_on + sum(c.removed for c in stars.cuts) == stars.labels
+    assert len(experiment.stars) == mlp.stars.trained_on < others.stars.trained_on
+
+
 def test_stars_are_those_that_every_case_selects(experiment):
     assert experiment.stars["amplitude"].between(0.7, 0.9).any()
     assert experiment.stars["amplitude"].max() <= 0.9
@@ -228,7 +239,7 @@ def test_an_experiment_with_other_folds_does_not_go_into_the_same_folder(
     job = job_of(run)
     folds = {"folds": FOLDS + 1}
     other = job.model_copy(update={"training": job.training.model_copy(update=folds)})
-    with pytest.raises(UserError, match=r"a finished experiment of another job .*: training\)"):
+    with pytest.raises(UserError, match=r"a finished experiment of another .*: training\.folds\)"):
         experiments.compare(client, open_survey(run.survey), labels, folder, other)
 
 

@@ -33,9 +33,14 @@ class Crowded:
 def test_a_worker_that_is_too_small_for_a_partition_says_so(client, run, tmp_path):
     model = open_model(run.model)
     task = client.submit(
-        tasks.write_catalogue_partition, Crowded(), model=model, out=tmp_path, description="d"
+        tasks.write_catalogue_partition,
+        Crowded(),
+        model=model,
+        out=tmp_path,
+        mark="m",
+        description="d",
     )
-    with pytest.raises(RunError, match=r"Npix=7\.parquet needs about 1\.\d+ PiB, and the worker "
+    with pytest.raises(RunError, match=r"Npix=7 needs about 1\.\d+ PiB, and the worker "
                        r"already uses .*; give each worker more"):  # fmt: skip
         task.result()
 

@@ -16,6 +16,7 @@ from rrl_batch.inference.isolation import predict_around
 from rrl_batch.inference.model import Model, open_model
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.storage.manifest import Manifest, same_values
+from rrl_batch.storage.remote import path_of, readable
 from rrl_batch.storage.sky import Pixel, with_positions
 from rrl_batch.survey.read import Survey, SurveyPartition, open_survey
 
@@ -61,7 +62,7 @@ def recompute(
         rows = np.sort(chosen[(chosen >= first) & (chosen < first + receipt.rows)] - first)
         first += receipt.rows
         if len(rows):
-            table = pq.read_table(root / receipt.path, columns=CATALOGUE.names)
+            table = pq.read_table(readable(root / receipt.path), columns=CATALOGUE.names)
             piece = pieces[Pixel.from_path(receipt.path)]
             for again in _computed(piece, source, table, table["source_id"].take(rows)):
                 faults += _differences(table, again)
@@ -69,7 +70,7 @@ def recompute(
 
 
 def _survey_of(manifest: Manifest, path: Path | None) -> Survey:
-    path = path or Path(manifest.provenance["survey"]["path"])
+    path = path or path_of(manifest.provenance["survey"]["path"])
     if not path.exists():
         raise UserError(f"There is no survey at {path}; say where it is now, by --survey.")
     survey = open_survey(path)
@@ -79,7 +80,7 @@ def _survey_of(manifest: Manifest, path: Path | None) -> Survey:
 
 
 def _model_of(manifest: Manifest, path: Path | None) -> Model:
-    path = path or Path(manifest.provenance["model"]["path"])
+    path = path or path_of(manifest.provenance["model"]["path"])
     if not path.exists():
         raise UserError(f"There is no model at {path}; say where it is now, by --model.")
     model = open_model(path)

@@ -12,7 +12,9 @@ from rrl_batch.contracts import CATALOGUE
 from rrl_batch.contracts.flags import NO_METALLICITY
 from rrl_batch.errors import UserError, first_line
 from rrl_batch.storage.commit import checksum
-from rrl_batch.storage.manifest import MANIFEST, Manifest, Receipt
+from rrl_batch.storage.manifest import MANIFEST, Manifest, Receipt, strays
+from rrl_batch.storage.remote import path_of, readable
+from rrl_batch.storage.sky import DATASET, SIDE_FILES
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,12 @@ def read_catalogue(root: Path | str) -> pd.DataFrame:
     UserError
         If there is no finished catalogue, or a file of it cannot be read.
     """
-    root = Path(root)
+    root = path_of(root)
     manifest = read_manifest(root)
     try:
         tables = [
-            pq.read_table(root / r.path, columns=CATALOGUE.names) for r in manifest.partitions
+            pq.read_table(readable(root / r.path), columns=CATALOGUE.names)
+            for r in manifest.partitions
         ]
     except (pa.ArrowException, OSError) as error:
         reason = first_line(error)
@@ -100,7 +103,7 @@ def verify(root: Path) -> Verification:
         if fault:
             faults.append(fault)
             continue
-        table = pq.read_table(root / receipt.path, columns=["source_id", "feh", "flags"])
+        table = pq.read_table(readable(root / receipt.path), columns=["source_id", "feh", "flags"])
         faults += _row_faults(table, receipt)
         seen.append(table["source_id"].to_numpy())
     ids = np.concatenate(seen) if seen else np.empty(0, np.int64)
@@ -120,10 +123,12 @@ def _layout_faults(root: Path, manifest: Manifest) -> list[str]:
     """Return what readers that do not know the manifest would stumble over."""
     from hats.io.validation import is_valid_catalog
 
-    named = {root / receipt.path for receipt in manifest.partitions}
-    stray = sorted(set(root.glob("dataset/**/*.parquet")) - named)
-    faults = [f"{file.relative_to(root)} does not belong to the catalogue." for file in stray]
-    side = [root / "dataset" / name for name in ("_metadata", "_common_metadata")]
+    faults = [
+        f"{file.relative_to(root)} does not belong to the catalogue; the command that made it "
+        f"removes the file when it is given again."
+        for file in strays(root, manifest)
+    ]
+    side = [root / DATASET / name for name in SIDE_FILES]
     lost = [str(file.relative_to(root)) for file in side if not file.exists()]
     faults += [f"{name} is missing." for name in lost]
     if not faults and not is_valid_catalog(root):
@@ -137,7 +142,7 @@ def _file_fault(root: Path, receipt: Receipt) -> str | None:
         return f"{receipt.path} is missing."
     if checksum(path) != receipt.sha256:
         return f"{receipt.path} has changed since it was written: its checksum differs."
-    schema = pq.read_schema(path)
+    schema = pq.read_schema(readable(path))
     for column in CATALOGUE.columns:
         if column.name not in schema.names or schema.field(column.name).type != column.type:
             return f"{receipt.path} has no column '{column.name}' of type {column.type}."

@@ -3,13 +3,15 @@
 import argparse
 from pathlib import Path
 
-from rrl_batch.cli.options import Commands, positive
+from rrl_batch.cli.options import Commands, location, positive
 
 
 def add_commands(commands: Commands) -> None:
     """Add the commands to the parser."""
     evaluate = commands.add_parser("evaluate", help="compare a catalogue with labels")
-    evaluate.add_argument("--catalogue", type=Path, required=True, help="folder of the catalogue")
+    evaluate.add_argument(
+        "--catalogue", type=location, required=True, help="folder of the catalogue"
+    )
     evaluate.add_argument("--labels", type=Path, required=True, help="table of labels")
     evaluate.add_argument("--scale", help="metallicity scale, where the labels are on several")
     evaluate.add_argument("--out", type=Path, required=True, help="folder of metrics and figures")
@@ -23,7 +25,7 @@ def add_commands(commands: Commands) -> None:
     report.set_defaults(command=_report)
 
     verify = commands.add_parser("verify", help="check that a catalogue is whole")
-    verify.add_argument("catalogue", type=Path, help="folder of the catalogue")
+    verify.add_argument("catalogue", type=location, help="folder of the catalogue")
     verify.add_argument(
         "--deep", action="store_true", help="compute random stars again, and compare every bit"
     )
@@ -31,12 +33,12 @@ def add_commands(commands: Commands) -> None:
         "--stars", type=positive, default=100, metavar="N", help="how many stars of --deep; 100"
     )
     verify.add_argument("--seed", type=int, default=0, help="another seed, other stars")
-    verify.add_argument("--survey", type=Path, help="where the survey is now, if it was moved")
-    verify.add_argument("--model", type=Path, help="where the model is now, if it was moved")
+    verify.add_argument("--survey", type=location, help="where the survey is now, if it was moved")
+    verify.add_argument("--model", type=location, help="where the model is now, if it was moved")
     verify.set_defaults(command=_verify)
 
     export = commands.add_parser("export", help="write a catalogue as one file")
-    export.add_argument("catalogue", type=Path, help="folder of the catalogue")
+    export.add_argument("catalogue", type=location, help="folder of the catalogue")
     export.add_argument("file", type=Path, help="NAME.fits, .vot, .csv or .parquet")
     export.set_defaults(command=_export)
 

@@ -1,7 +1,6 @@
 """The commands that compute: a whole job, a model, a catalogue."""
 
 import argparse
-from pathlib import Path
 
 from rrl_batch.cli.options import (
     Commands,
@@ -10,6 +9,7 @@ from rrl_batch.cli.options import (
     add_jobs_folder,
     cluster_of,
     connect,
+    location,
     make_folder,
     read_job_file,
     writing,
@@ -27,9 +27,9 @@ def add_commands(commands: Commands) -> None:
     train.set_defaults(command=_train)
 
     predict = commands.add_parser("predict", help="write the catalogue of a survey")
-    predict.add_argument("--model", type=Path, required=True, help="folder of the model")
-    predict.add_argument("--survey", type=Path, required=True, help="folder of the survey")
-    predict.add_argument("--out", type=Path, required=True, help="folder of the catalogue")
+    predict.add_argument("--model", type=location, required=True, help="folder of the model")
+    predict.add_argument("--survey", type=location, required=True, help="folder of the survey")
+    predict.add_argument("--out", type=location, required=True, help="folder of the catalogue")
     add_cluster(predict)
     predict.set_defaults(command=_predict)
 

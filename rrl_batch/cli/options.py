@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rrl_batch.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,6 +17,16 @@ if TYPE_CHECKING:
 
 Commands = Any
 """Where commands are added: what `argparse` gives for them has no public name."""
+
+
+def location(text: str) -> Path:
+    """Return a path, or that of an object store."""
+    from rrl_batch.storage.remote import path_of
+
+    try:
+        return path_of(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def positive(text: str) -> int:

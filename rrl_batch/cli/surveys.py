@@ -38,6 +38,29 @@ def add_commands(commands: Commands) -> None:
     bulk.set_defaults(command=_ingest_bulk)
     add_labels(sources)
 
+    gaia = sources.add_parser("gaia", help="the Gaia archive itself: TAP and DataLink")
+    gaia.add_argument("--out", type=Path, required=True, help="folder of the survey")
+    gaia.add_argument(
+        "--where", metavar="ADQL",
+        help="condition on the archive's columns, e.g. \"best_classification = 'RRab'\"",
+    )  # fmt: skip
+    gaia.add_argument("--limit", type=int, metavar="N", help="so many stars, all over the sky")
+    gaia.add_argument(
+        "--release", default="gaia_dr3",
+        help="data release: a name or a file of table and column names; gaia_dr3 if not given",
+    )  # fmt: skip
+    gaia.add_argument("--archive", metavar="URL", help="another server that has the release")
+    gaia.add_argument(
+        "--credentials", type=Path, metavar="FILE",
+        help="two lines, user and password; anonymous if neither given nor in the environment",
+    )  # fmt: skip
+    gaia.add_argument(
+        "--stars-only", action="store_true",
+        help="only the table of stars, OUT/stars.parquet; without, the same command goes on",
+    )  # fmt: skip
+    add_cluster(gaia)
+    gaia.set_defaults(command=_ingest_gaia)
+
 
 def _simulate(options: argparse.Namespace) -> None:
     from rrl_batch import flow
@@ -73,12 +96,38 @@ def _ingest_bulk(options: argparse.Namespace) -> None:
     files_for(options.folder, read_stars(options.stars)["source_id"].to_numpy())
     with writing(options, options.out), cluster_of(options) as client:
         manifest = flow.ingest_bulk(client, options.folder, options.stars, options.out)
+    _print_unreadable(manifest)
+    _print_ingested(manifest, options.out)
+
+
+def _ingest_gaia(options: argparse.Namespace) -> None:
+    from rrl_batch import flow
+    from rrl_batch.sources.archive.login import Login
+    from rrl_batch.sources.archive.release import Release, StarChoice
+    from rrl_batch.sources.archive.stars import STARS
+
+    # mistakes in what is given come out before a cluster starts
+    release = Release.read(options.release, options.archive)
+    choice = StarChoice(options.where, options.limit)
+    login = Login.find(options.credentials)
+    with writing(options, options.out), cluster_of(options) as client:
+        if options.stars_only:
+            number = flow.query_gaia(client, options.out, release, choice, login)
+            print(f"stars      {options.out / STARS}: {number:,} stars")
+            return
+        manifest = flow.ingest_gaia(client, options.out, release, choice, login)
+    for reason, stars in manifest.provenance["absent_stars"].items():
+        print(f"{len(stars):,} stars have no light curve (the first: {stars[0]}): {reason}.")
+    _print_unreadable(manifest)
+    _print_ingested(manifest, options.out)
+
+
+def _print_unreadable(manifest: "Manifest") -> None:
     if unreadable := manifest.provenance["unreadable_stars"]:
         print(
             f"{len(unreadable):,} stars have light curves that cannot be read (the first: "
             f"{unreadable[0]}); they stay in the survey, without epochs."
         )
-    _print_ingested(manifest, options.out)
 
 
 def _print_ingested(manifest: "Manifest", out: Path) -> None:

@@ -279,23 +279,28 @@ class _Watch:
         workers = workers_with(self._client, self._resources).values()
         if workers:
             self._there, self._told = now, False
-        elif not self._told:
-            lacking = f"no workers that declare {', '.join(self._resources)}"
-            none = lacking if self._resources else "no workers"
-            log.warning("%s: the cluster has %s; waiting for some.", self._stage, none)
-            self._told = True
-        elif now - self._there > (patience := _worker_patience()):
-            raise RunError(
-                f"{self._stage}: the cluster has had no workers for {patience / 60:g} minutes; "
-                f"start some and give the same command again, what is finished stays; "
-                f"cluster.start_timeout = … waits longer."
-            )
+        else:
+            self._look_at_none(now)
         if not workers or any(worker["status"] == "running" for worker in workers):
             self._ran = now
         elif now - self._ran > _PAUSE_SECONDS:
             raise RunError(
                 f"{self._stage}: all workers have paused for lack of memory; {MORE_MEMORY}"
             )
+
+    def _look_at_none(self, now: float) -> None:
+        lacking = f"no workers that declare {', '.join(self._resources)}"
+        none = lacking if self._resources else "no workers"
+        patience = _worker_patience()
+        if now - self._there > patience:
+            raise RunError(
+                f"{self._stage}: the cluster has had {none} for {patience / 60:g} minutes; start "
+                f"some and give the same command again, what is finished stays "
+                f"(cluster.start_timeout = … waits longer)."
+            )
+        if not self._told:
+            log.warning("%s: the cluster has %s; waiting for some.", self._stage, none)
+            self._told = True
 
 
 def _worker_patience() -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rrl_batch.job import ClusterSection, Job
+from rrl_batch.storage.remote import is_remote
 from rrl_batch.survey.read import Survey, open_survey
 
 if TYPE_CHECKING:
@@ -54,16 +55,20 @@ class Subject:
 
     @property
     def outputs(self) -> dict[str, Path]:
-        """The folders that the job writes, by section."""
+        """The folders on disks that the job writes, by section."""
         paths = self.job.paths() if self.job else {}
         wanted = (*_OUTPUTS, "survey", "labels") if self.job and self.job.simulate else _OUTPUTS
-        return {name: paths[name] for name in wanted if name in paths}
+        return {n: paths[n] for n in wanted if n in paths and not is_remote(paths[n])}
 
     @property
     def inputs(self) -> dict[str, Path]:
         """What the job reads, by section."""
         paths = self.job.paths() if self.job else {}
-        return {name: path for name, path in paths.items() if name not in self.outputs}
+        return {
+            name: path
+            for name, path in paths.items()
+            if name not in self.outputs and not is_remote(path)
+        }
 
     def on_each_host(self, function: Callable[[], T]) -> dict[str, T]:
         """Call a function here, and on a worker of each other host.

@@ -143,7 +143,7 @@ class _Trial:
         if isinstance(error, _NOT_THE_STAR):
             raise error
         if error is not None:
-            self.reason = f"{type(error).__name__}: {error}"
+            self.reason = str(error)
         return error is None
 
     def _start(self) -> "Connection[Any, Any]":

@@ -11,6 +11,7 @@ from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.prepare import PreparedStars, prepare
 from rrl_batch.models.folder import CARD, ModelCard, preparation, read_whole
 from rrl_batch.storage.commit import checksum
+from rrl_batch.storage.remote import path_of
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def open_model(path: Path | str) -> Model:
     UserError
         If there is no model, its card is damaged, or a file is missing or another one.
     """
-    folder = Path(path)
+    folder = path_of(path)
     card = read_whole(folder)
     mark = checksum(folder / CARD)
     return Model(folder.resolve(), mark, card.summary, preparation(folder, card))

@@ -19,6 +19,10 @@ FILTERS_OF_BLOCKS = (64, 128, 128)
 INCEPTION_DEPTH = 6
 INCEPTION_KERNELS = (40, 20, 10)
 INCEPTION_FILTERS = 32
+MOMENTUM = 0.9
+"""Of the running statistics of batches. Keras has 0.99, which takes hundreds of batches to forget:
+more than the last passes over a few thousand stars, so that a network would be used with the
+statistics of weights that it had long before."""
 
 
 def fcn(state: "keras.KerasTensor", seeds: Iterator[int]) -> "keras.KerasTensor":
@@ -119,7 +123,7 @@ def _convolved(
 def _normalised(state: "keras.KerasTensor") -> "keras.KerasTensor":
     import keras
 
-    return keras.layers.BatchNormalization()(state)
+    return keras.layers.BatchNormalization(momentum=MOMENTUM)(state)
 
 
 def _activated(state: "keras.KerasTensor") -> "keras.KerasTensor":

@@ -3,10 +3,13 @@
 Loading one executes nothing: JSON is checked field by field, weights are plain HDF5 arrays.
 """
 
+import atexit
 import re
+import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pandas as pd
@@ -21,6 +24,7 @@ from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.models.baseline import LinearBaseline
 from rrl_batch.models.registry import Static, build, n_static_of
 from rrl_batch.storage.commit import checksum, replacing, write_json
+from rrl_batch.storage.remote import content_of, is_remote
 
 if TYPE_CHECKING:
     import keras
@@ -225,7 +229,7 @@ class ModelCard(_Strict):
         if not path.is_file():
             raise UserError(f"There is no model at {folder}; make one with 'rrl-batch train'.")
         try:
-            return cls.model_validate_json(path.read_text())
+            return cls.model_validate_json(content_of(path).decode())
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is not the card of a model ({first_line(error)}).") from None
         except ValidationError as error:
@@ -382,7 +386,18 @@ def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
 
 
 def _checked(folder: Path, file: str, sha256: str) -> Path:
+    """Return a file of a model, a copy of it if it is in an object store."""
     path = folder / file
     if not path.is_file() or checksum(path) != sha256:  # a device would have no end
         raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
-    return path
+    return _fetched(path, sha256) if is_remote(path) else path
+
+
+@cache
+def _fetched(path: Path, sha256: str) -> Path:  # noqa: ARG001 -- another content, another copy
+    # HDF5 reads local files; they go with the process
+    folder = Path(mkdtemp(prefix="rrl-model-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    copy = folder / path.name
+    copy.write_bytes(content_of(path))
+    return copy

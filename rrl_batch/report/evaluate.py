@@ -18,6 +18,7 @@ from rrl_batch.report.drawing import save
 from rrl_batch.report.page import render
 from rrl_batch.sources.tables import read_labels
 from rrl_batch.storage.commit import checksum, replacing, write_json
+from rrl_batch.storage.remote import path_of
 from rrl_batch.training.metrics import scores
 from rrl_batch.training.weights import density_weights
 
@@ -176,7 +177,7 @@ def _has(flag: Flag, flags: pd.Series) -> pd.Series:
 
 def _count_trained_on(source_id: pd.Series, provenance: dict[str, Any]) -> int | None:
     """Return how many stars the model was trained on, if it is still where it was."""
-    folder = Path(provenance["model"]["path"])
+    folder = path_of(provenance["model"]["path"])
     try:
         if checksum(folder / CARD) != provenance["made_from"]["model"]:
             return None

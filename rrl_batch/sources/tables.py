@@ -346,7 +346,18 @@ def _read_astropy(path: Path, kind: Literal["VOTable", "ECSV"]) -> "Table":
 
 
 def to_arrow(table: "Table") -> pa.Table:
-    """Return the columns of one value a row; masked values become null, bytes become text."""
+    """Return the columns of one value a row; masked values become null, bytes become text.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+        The table.
+
+    Returns
+    -------
+    pyarrow.Table
+        Its columns; the unit of each is in the field's metadata.
+    """
     table.convert_bytestring_to_unicode()
     arrays, fields = [], []
     for column in table.itercols():

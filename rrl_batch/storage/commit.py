@@ -8,9 +8,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rrl_batch.errors import PassingError, RunError, UserError
+from rrl_batch.storage.remote import ObjectStoreError, content_of, is_remote, put
 
 _PARTIAL = ".partial"
 _LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -42,6 +44,10 @@ def replacing(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
         If the file cannot be written, for lack of space or permission, or because another
         process has written it meanwhile where it is to be `exclusive`.
     """
+    if is_remote(path):
+        with _uploading(path, exclusive=exclusive) as partial:
+            yield partial
+        return
     # readers of a dataset pass over names with a leading underscore; on another host, a process of
     # the same number may write the same, most of all in containers, or if it was believed dead
     writer = f"{socket.gethostname()}-{os.getpid()}"
@@ -60,15 +66,33 @@ def replacing(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
         raise kind(f"{path} could not be written: {reason_of(error)}.") from error
 
 
+@contextmanager
+def _uploading(path: Path, *, exclusive: bool) -> Iterator[Path]:
+    """Yield a local path whose content becomes an object, which a store puts in one step."""
+    with TemporaryDirectory() as folder:
+        partial = Path(folder) / path.name
+        try:
+            yield partial
+            put(path, partial.read_bytes(), exclusive=exclusive)
+        except FileExistsError:
+            raise _written_meanwhile(path) from None
+        except (OSError, ObjectStoreError) as error:
+            raise PassingError(f"{path} could not be written: {error}.") from error
+
+
+def _written_meanwhile(path: Path) -> RunError:
+    return RunError(
+        f"{path} was written by another run meanwhile, and is left as it is; see that no two "
+        f"runs write to {path.parent}."
+    )
+
+
 def _rename_to_new(partial: Path, path: Path) -> None:
     """Give a file its final name, unless there is another of that name, in one step."""
     try:
         path.hardlink_to(partial)  # a rename would replace; NFS knows links, too
     except FileExistsError:
-        raise RunError(
-            f"{path} was written by another run meanwhile, and is left as it is; see that no two "
-            f"runs write to {path.parent}."
-        ) from None
+        raise _written_meanwhile(path) from None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
@@ -115,6 +139,8 @@ def write_json(path: Path, value: Any, *, sort_keys: bool = True, exclusive: boo
 
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
+    if is_remote(path):
+        return hashlib.sha256(content_of(path)).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -6,11 +6,14 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.storage.commit import reason_of
+from rrl_batch.storage.lease import leased
+from rrl_batch.storage.remote import is_remote
 
 _COMMAND = "rrl-batch "
 _PREDECESSOR_SECONDS = 120.0
@@ -26,7 +29,8 @@ def this_command(line: str) -> str:
 def sole_writer(paths: Sequence[Path], job: str) -> Iterator[None]:
     """Be the only run, on all hosts, that writes to some folders or files within the block.
 
-    Each has a lock beside it, which the system releases if the process dies.
+    Each has a lock beside it, which the system releases if the process dies; in an object store, a
+    lease that has to be renewed.
 
     Parameters
     ----------
@@ -43,8 +47,11 @@ def sole_writer(paths: Sequence[Path], job: str) -> Iterator[None]:
         If nothing can be written there.
     """
     with ExitStack() as stack:
-        for path in sorted({path.resolve() for path in paths}):
+        for path in sorted({path.resolve() for path in paths}, key=str):
             lock = lock_of(path)
+            if is_remote(path):
+                stack.enter_context(leased(lock, job, partial(_taken, path)))
+                continue
             try:
                 lock.parent.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(lock.open("a+"))
@@ -68,6 +75,8 @@ def check_sole_writer(paths: Sequence[Path]) -> None:
         If one does.
     """
     for path in paths:
+        if is_remote(path):
+            continue  # to see whether a lease is alive takes a minute
         try:
             with lock_of(path.resolve()).open("r") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

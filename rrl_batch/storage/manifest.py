@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.storage.commit import flush, is_partial, replacing, write_json
+from rrl_batch.storage.remote import content_of, rename
 from rrl_batch.storage.sky import DATASET, SIDE_FILES
 
 MANIFEST = "manifest.json"
@@ -121,7 +122,7 @@ class Manifest:
             )
             raise UserError(f"{root} holds {unfinished or 'no dataset'}: there is no {MANIFEST}.")
         try:
-            return TypeAdapter(cls).validate_json(path.read_bytes())
+            return TypeAdapter(cls).validate_json(content_of(path))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"])) or "the whole file"
@@ -174,14 +175,16 @@ def finished(root: Path, path: str, fingerprint: str) -> Receipt | None:
 
 def _read_receipt(path: Path) -> Receipt | None:
     try:
-        return Receipt(**json.loads(path.read_text()))
+        return Receipt(**json.loads(content_of(path)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 
 def _is_there(root: Path, receipt: Receipt) -> bool:
-    file = root / receipt.path
-    return file.exists() and file.stat().st_size == receipt.size
+    try:
+        return (root / receipt.path).stat().st_size == receipt.size
+    except OSError:
+        return False
 
 
 def completed(root: Path) -> Manifest | None:
@@ -219,7 +222,7 @@ def adopt(root: Path, wanted: Mapping[str, str]) -> int:
         if finished(root, path, fingerprint):
             number += 1
         elif receipt := theirs.get(fingerprint):
-            (root / receipt.path).replace(root / path)
+            rename(root / receipt.path, root / path)
             write_json(_receipt_path(root, path), replace(receipt, path=path).content())
             number += 1
     return number
@@ -387,7 +390,7 @@ def claim(root: Path, kind: str, made_from: dict[str, Any], last_file: str = MAN
 def _differing(root: Path, mine: dict[str, Any]) -> list[str]:
     """Return in what the run that a folder belongs to differs from this one."""
     try:
-        found = json.loads((root / RUN).read_text())
+        found = json.loads(content_of(root / RUN))
         kind, theirs = found["kind"], dict(found["made_from"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{root / RUN} is damaged; delete {root} and run again.") from None

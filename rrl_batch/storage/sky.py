@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rrl_batch.storage.commit import replacing
+from rrl_batch.storage.remote import readable
 
 SPATIAL_INDEX = "_healpix_29"
 """HEALPix index of order 29 (nested): the column that every HATS table is sorted by."""
@@ -195,7 +196,7 @@ def write_hats_metadata(
     # hats' own writer would take every file that lies in the folder
     footers = []
     for file in (pixel.file(mark) for pixel in pixels):
-        footer = pq.read_metadata(root / file)
+        footer = pq.read_metadata(readable(root / file))
         footer.set_file_path(file.removeprefix(f"{DATASET}/"))
         footers.append(footer)
     schema = footers[0].schema.to_arrow_schema()

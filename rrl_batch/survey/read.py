@@ -18,6 +18,7 @@ from rrl_batch.lightcurve.batch import TIME, LightCurveBatch
 from rrl_batch.storage.commit import checksum
 from rrl_batch.storage.commit import fingerprint as fingerprint_of
 from rrl_batch.storage.manifest import MANIFEST, ROWS_PER_GROUP, RUN, Manifest
+from rrl_batch.storage.remote import path_of, readable
 from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, partition, with_positions
 
 _POSITION = ["source_id", "ra", "dec"]
@@ -81,7 +82,7 @@ class SurveyPartition:
         epochs = 0
         for path, groups in self.files:
             with _explained(path):
-                footer = pq.read_metadata(path)
+                footer = pq.read_metadata(readable(path))
                 for group in map(footer.row_group, groups):
                     columns = map(group.column, range(group.num_columns))
                     # a column's values are the elements of its lists
@@ -92,10 +93,11 @@ class SurveyPartition:
         """Yield the stars as they come from the files, in pieces that a batch can hold."""
         for path, groups in self.files:
             with _explained(path):
-                names = pq.read_schema(path).names
+                names = pq.read_schema(readable(path)).names
                 columns = [name for name in SURVEY.names if name in names]
                 # as a stream, so that row groups of any size are never held whole
-                file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BUFFER)
+                source = readable(path)
+                file = pq.ParquetFile(source, pre_buffer=False, buffer_size=_READ_BUFFER)
                 for piece in file.iter_batches(_STARS_PER_READ, list(groups), columns):
                     table = pa.Table.from_batches([piece])
                     if not self.sorted:
@@ -175,7 +177,7 @@ def open_survey(path: Path | str) -> Survey:
         If there is no such folder, a file in it is damaged or lacks columns, or a star occurs
         twice.
     """
-    path = Path(path)
+    path = path_of(path)
     if not path.is_dir():
         raise UserError(f"There is no survey at {path}; make one with 'rrl-batch ingest'.")
     if (path / MANIFEST).exists() or (path / RUN).exists():
@@ -199,7 +201,7 @@ def _open_own(path: Path) -> Survey:
             raise UserError(f"{path / MANIFEST}: {error}; make the survey again.") from None
         file = (path / receipt.path).resolve()  # as the workers, wherever they run, see it
         with _explained(file):
-            metadata = pq.read_metadata(file)
+            metadata = pq.read_metadata(readable(file))
         if metadata.num_rows != receipt.rows:
             raise UserError(
                 f"{file} has {metadata.num_rows} rows where the manifest says {receipt.rows}; "
@@ -250,9 +252,9 @@ def _open_folder(path: Path) -> Survey:
 def _positions(file: Path, number: int) -> pd.DataFrame:
     """Read identifiers and positions of a file, with the row group in which each star is."""
     with _explained(file):
-        metadata = pq.read_metadata(file)
+        metadata = pq.read_metadata(readable(file))
         SURVEY.conform(metadata.schema.to_arrow_schema().empty_table(), str(file))
-        stars = pq.read_table(file, columns=_POSITION)
+        stars = pq.read_table(readable(file), columns=_POSITION)
         rows = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
         return (
             STARS.select(_POSITION)

@@ -1,17 +1,16 @@
 """Write a survey: the star table is cut along HEALPix, then each piece gets its light curves."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.storage.commit import replacing
 from rrl_batch.storage.manifest import ROWS_PER_GROUP, Manifest, Receipt, commit, finished
+from rrl_batch.storage.remote import readable, remove_tree
 from rrl_batch.storage.sky import (
     SPATIAL_INDEX,
     Partition,
@@ -91,7 +90,7 @@ def write_partition(
     receipt = finished(root, path, fingerprint)
     if receipt:
         return receipt
-    stars = pq.read_table(root / STAGING / "stars" / f"{number}.parquet").to_pandas()
+    stars = pd.read_parquet(readable(root / STAGING / "stars" / f"{number}.parquet"))
     batch = light_curves(stars, number)
     index = pa.field(SPATIAL_INDEX, pa.int64())
     table = batch.to_arrow().add_column(0, index, pa.array(stars[SPATIAL_INDEX]))
@@ -106,10 +105,10 @@ def finish_survey(
     fingerprint: str,
     provenance: dict[str, Any],
 ) -> Manifest:
-    """Write the HATS metadata, remove what was staged, and write the manifest, last."""
+    """Write the HATS metadata and, last, the manifest; then remove what was staged."""
     rows = sum(receipt.rows for receipt in receipts)
     write_hats_metadata(root, pixels, fingerprint, rows, provenance["description"])
-    shutil.rmtree(root / STAGING)
     manifest = Manifest("survey", rows, provenance, receipts)
     manifest.write(root)
+    remove_tree(root / STAGING)
     return manifest

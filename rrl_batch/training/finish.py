@@ -1,6 +1,5 @@
 """Put fitted members together: out-of-fold predictions, baseline, domain, errors, model card."""
 
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rrl_batch.models.baseline import LinearBaseline, offset_from
 from rrl_batch.models.folder import OUT_OF_FOLD, Domain, Member, ModelCard
 from rrl_batch.storage.commit import checksum, replacing
 from rrl_batch.storage.manifest import Receipt
+from rrl_batch.storage.remote import readable, remove_tree
 from rrl_batch.training.fit import (
     FOLDS_FILE,
     FittedMember,
@@ -73,7 +73,9 @@ def finish_model(
         If a member could not be fitted; the others stay on disk.
     """
     _refuse_failures(members)
-    stars = read_table(root, receipts).merge(pd.read_parquet(root / FOLDS_FILE), on="source_id")
+    stars = read_table(root, receipts).merge(
+        pd.read_parquet(readable(root / FOLDS_FILE)), on="source_id"
+    )
     held_out = held_out_predictions(root, members)
     own = held_out.pivot_table("predicted", "source_id", "architecture")  # means over repeats
     # kinds count alike, however many members each has
@@ -128,7 +130,7 @@ def _remove_strays(model: Path, root: Path, named: set[str]) -> None:
             file.unlink(missing_ok=True)
     for other in root.parent.iterdir():
         if other != root:
-            shutil.rmtree(other)
+            remove_tree(other)
 
 
 def _refuse_failures(members: Sequence[FittedMember]) -> None:
@@ -165,7 +167,7 @@ def all_predictions(folder: Path, members: Iterable[FittedMember]) -> pd.DataFra
         is what the star was to the member: held_out, training, stopping or unused.
     """
     tables = (
-        pd.read_parquet(folder / predictions_file(m.member, m.fingerprint)).assign(
+        pd.read_parquet(readable(folder / predictions_file(m.member, m.fingerprint))).assign(
             architecture=m.member.architecture, repeat=m.member.repeat
         )
         for m in members

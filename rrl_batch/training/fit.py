@@ -17,6 +17,7 @@ from rrl_batch.lightcurve.shape import SHAPE_COLUMNS
 from rrl_batch.models.device import claim_gpu
 from rrl_batch.models.registry import ARCHITECTURES, n_static_of
 from rrl_batch.storage.commit import replacing, write_json
+from rrl_batch.storage.remote import content_of, readable
 from rrl_batch.training.folds import split_stopping_set, thin_out
 from rrl_batch.training.metrics import scores
 from rrl_batch.training.problem import (
@@ -92,7 +93,7 @@ class FittedMember:
     @classmethod
     def read(cls, path: Path) -> "FittedMember":
         """Read what `write` has written."""
-        content = json.loads(path.read_text())
+        content = json.loads(content_of(path))
         member = content.pop("member")
         member["held_out"] = tuple(member["held_out"])
         history = History(*content.pop("history"))
@@ -213,7 +214,7 @@ def finished_member(member: MemberId, plan: Plan) -> FittedMember | None:
 
 def read_stars(plan: Plan) -> TrainingSet:
     """Read the stars that have a fold, with their folds in the table."""
-    folds = pd.read_parquet(plan.root / FOLDS_FILE).set_index("source_id")
+    folds = pd.read_parquet(readable(plan.root / FOLDS_FILE)).set_index("source_id")
     stars = read_shards(plan.root, plan.receipts, folds.index.to_numpy())
     return TrainingSet(stars.table.join(folds, on="source_id"), stars.inputs)
 

@@ -15,6 +15,7 @@ from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
 from rrl_batch.storage.manifest import Receipt, commit, finished
+from rrl_batch.storage.remote import readable
 from rrl_batch.training.selection import Selection
 
 LABELS_FILE = "labels.parquet"
@@ -32,7 +33,7 @@ def labelled_only(batches: Iterable[LightCurveBatch], root: Path) -> Iterator[Li
     root : pathlib.Path
         Folder of the training set, which holds the labels.
     """
-    labelled = pd.read_parquet(root / LABELS_FILE, columns=["source_id"])["source_id"]
+    labelled = pd.read_parquet(readable(root / LABELS_FILE), columns=["source_id"])["source_id"]
     for batch in batches:
         yield batch.select(batch.stars["source_id"].isin(labelled).to_numpy())
 
@@ -68,7 +69,7 @@ def write_shard(
     receipt = finished(root, path, fingerprint)
     if receipt:
         return receipt
-    labels = pd.read_parquet(root / LABELS_FILE)
+    labels = pd.read_parquet(readable(root / LABELS_FILE))
     labelled, counts, pieces = 0, [], []
     for prepared in batches:
         table = prepared.table.reset_index(drop=True).merge(labels, "left", "source_id")
@@ -120,7 +121,9 @@ def read_table(root: Path, receipts: list[Receipt]) -> pd.DataFrame:
     receipts : list of Receipt
         Its shards.
     """
-    shards = (pq.read_table(root / receipt.path, columns=_COLUMNS) for receipt in receipts)
+    shards = (
+        pq.read_table(readable(root / receipt.path), columns=_COLUMNS) for receipt in receipts
+    )
     return pa.concat_tables(shards).to_pandas()
 
 
@@ -144,7 +147,7 @@ def read_shards(root: Path, receipts: list[Receipt], source_ids: NDArray[np.int6
     ends = np.cumsum([receipt.rows for receipt in receipts])
     filled = 0
     for receipt, rows in zip(receipts, np.split(wanted, ends[:-1]), strict=True):
-        shard = pq.read_table(root / receipt.path, columns=list(widths))
+        shard = pq.read_table(readable(root / receipt.path), columns=list(widths))
         stop = filled + int(np.count_nonzero(rows))
         for name, array in inputs.items():
             flat = shard.column(name).combine_chunks().flatten().to_numpy()
@@ -164,5 +167,5 @@ def size_in_memory(root: Path, receipts: list[Receipt]) -> int:
 
 def _widths(root: Path, receipts: list[Receipt]) -> dict[str, int]:
     """Return how many numbers a star has of each input."""
-    schema = pq.read_schema(root / receipts[0].path)
+    schema = pq.read_schema(readable(root / receipts[0].path))
     return {name: schema.field(name).type.list_size for name in Inputs._fields}

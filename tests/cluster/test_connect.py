@@ -3,6 +3,7 @@ import time
 from types import SimpleNamespace
 from unittest.mock import Mock
 
+import dask
 import pytest
 from distributed import LocalCluster
 
@@ -84,6 +85,18 @@ def test_a_cluster_without_workers_is_waited_for_and_says_so_once(caplog):
     assert [r.getMessage() for r in caplog.records] == [
         "predict: the cluster has no workers; waiting for some."
     ]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_cluster_that_stays_without_workers_ends_the_run():
+    watch = monitor._Watch(Stuck(), "predict")
+    with dask.config.set({monitor.PATIENCE: 600}):
+        watch.look()
+    with (
+        dask.config.set({monitor.PATIENCE: 0}),
+        pytest.raises(RunError, match=r"predict: the cluster has had no workers for 0 minutes; st"),
+    ):
+        watch.look()
 
 
 @pytest.mark.usefixtures("impatient")

@@ -35,7 +35,7 @@ def test_events_are_logged_with_what_they_are_about(folder):
         log_event(TaskDone(**predict, task=0, amount=2e3, fresh=2e3, pieces=[piece]))
         log_event(TaskFailed(**predict, task=1, reason="The disk is full."))
         log_event(JobEnded(**about, state="failed", message="The disk is full."))
-    partition = "dataset/Norder=0/Dir=0/Npix=3.parquet"
+    partition = "dataset/Norder=0/Dir=0/Npix=3"
     lines = lines_of(folder)
     assert all(line.pop("job") == folder.id and line.pop("time") for line in lines)
     assert lines == [

@@ -1,3 +1,5 @@
+import numpy as np
+import pytest
 from networks import convolution, layers_of, normalisation, unit
 
 from rrl_batch.models.registry import build
@@ -40,3 +42,14 @@ def test_inceptiontime_has_six_modules_in_two_residual_blocks():
         inputs = 128
     assert shapes(network) == expected
     assert network.count_params() == total + 128 + 1 == 492_033
+
+
+@pytest.mark.usefixtures("small_networks")
+def test_a_network_is_used_with_the_statistics_of_its_last_passes():
+    """In these the weights hardly change; three thousand stars in four passes are 100 batches."""
+    network = build("fcn", 12, masked=False)
+    curves = np.random.default_rng(4).normal(0, 0.3, (64, 12, 2)).astype(np.float32)
+    for _ in range(100):
+        trained = network(curves, training=True)
+    trained, used = np.asarray(trained), np.asarray(network(curves, training=False))
+    np.testing.assert_allclose(used, trained, rtol=0, atol=0.05 * trained.std())

@@ -74,6 +74,14 @@ def test_predictions_are_drawn_of_training_and_of_validation_stars(tmp_path, mon
             np.testing.assert_array_equal(predicted, table[case])
 
 
+def test_what_the_selection_removed_is_told_for_all_cases(page: Page) -> None:
+    assert "Selection of gru; twin" in page.text
+    assert "Selection of poor; gp; linear; gru, half" in page.text
+    assert "phi31_error <= 0.1 230 235 7" in page.text
+    assert "phi31_error <= 0.3 30 35 7" in page.text
+    assert "600 labels, 40 of them of stars that are not in the survey; 530 stars" in page.text
+
+
 def test_headers_of_tables_have_a_scope(page: Page) -> None:
     assert {header.get("scope") for header in page.all("th")} == {"col", "row"}
     ids = [heading["id"] for heading in page.all("h2") if "id" in heading]

@@ -55,7 +55,7 @@ def write_own(root, stars, **provenance):
     receipts = [
         write_partition((i, pixel), root, light_curves, "m", "d") for i, pixel in enumerate(pixels)
     ]
-    finish_survey(root, pixels, receipts, {"description": HOSTILE, **provenance})
+    finish_survey(root, pixels, receipts, "m", {"description": HOSTILE, **provenance})
     return root
 
 

@@ -1,8 +1,6 @@
 """Deal out the transits of bulk files to the partitions of a survey, a task a file."""
 
 import json
-import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -12,9 +10,9 @@ import pyarrow.parquet as pq
 
 from rrl_batch.sources.bulk.mirror import BulkFile
 from rrl_batch.sources.bulk.read import Reader
-from rrl_batch.sources.transits import Sorter, TransitCounts, partition_of_star, write_staged
-from rrl_batch.storage.commit import fingerprint, replacing, write_json
-from rrl_batch.storage.sky import Partition
+from rrl_batch.sources.staging import Staging
+from rrl_batch.sources.transits import Sorter, TransitCounts, write_staged
+from rrl_batch.storage.commit import fingerprint, write_json
 
 
 @dataclass(frozen=True)
@@ -46,46 +44,6 @@ class StagedFile:
         counts["unknown_examples"] = tuple(counts["unknown_examples"])
         unreadable = tuple(content.pop("unreadable"))
         return cls(counts=TransitCounts(**counts), unreadable=unreadable, **content)
-
-
-@dataclass(frozen=True)
-class Staging:
-    """Where transits wait until all files of a mirror have been read.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        Folder of it.
-    partitions : int
-        Number of partitions of the survey.
-    """
-
-    root: Path
-    partitions: int
-
-    @property
-    def transits(self) -> Path:
-        """Folder of the transits, by partition."""
-        return self.root / "transits"
-
-    @property
-    def records(self) -> Path:
-        """Folder of the files that are finished, a record each."""
-        return self.root / "files"
-
-    @property
-    def wanted(self) -> Path:
-        """File that says which stars are wanted, and where each goes."""
-        return self.root / "wanted.parquet"
-
-    def begin(self, stars: pd.DataFrame, partitions: Sequence[Partition]) -> None:
-        """Write which stars are wanted; sweep away what a run that finished no file has left."""
-        if not self.records.exists():
-            shutil.rmtree(self.transits, ignore_errors=True)
-        place = partition_of_star(partitions)
-        wanted = pd.DataFrame({"source_id": stars["source_id"], "partition": place})
-        with replacing(self.wanted) as partial:
-            wanted.sort_values("source_id").to_parquet(partial, index=False)
 
 
 def stage_file(file: BulkFile, staging: Staging, mark: str) -> StagedFile:
