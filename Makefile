@@ -3,8 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 JOB ?= jobs/demo.toml
+MINUTES ?= 60
+SECONDS ?= 60
 
-.PHONY: setup demo test lint docs clean
+.PHONY: setup demo test torture fuzz lint docs clean
 
 setup: .venv/ready
 
@@ -21,6 +23,14 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+torture: setup
+	$(BIN)/python tests/torture/torture.py --minutes $(MINUTES)
+
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python tests/hostile/fuzz.py --seconds $(SECONDS)
 
 lint: setup
 	$(BIN)/ruff check

@@ -3,12 +3,22 @@
 import difflib
 from collections.abc import Iterable
 
+_MOST_CHARACTERS = 1_500
+_MOST_COMPARED = 100
 
-class UserError(Exception):
+
+class _SentenceError(Exception):
+    """An error that is one line of printable text, whatever of its input it quotes."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(_printable(sentence))
+
+
+class UserError(_SentenceError):
     """The input is wrong: the sentence names file, row or star, column and remedy (exit code 2)."""
 
 
-class RunError(Exception):
+class RunError(_SentenceError):
     """The input was right and the run failed all the same (exit code 1)."""
 
 
@@ -20,8 +30,24 @@ class SchedulerLostError(RunError):
     """The scheduler is out of reach: how the run goes on, or whether, is not known here."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what a library says of a failure, to be part of a sentence."""
+    said = str(error).strip() or type(error).__name__
+    return said.splitlines()[0].rstrip(".")
+
+
 def hint(name: str, known: Iterable[str]) -> str:
     """Say what may have been meant by a name that is not known, as the end of a sentence."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name[:_MOST_COMPARED], names, n=1)
     return f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}."
+
+
+def _printable(text: str) -> str:
+    """Return a text without control characters, and without the middle of one without end."""
+    if len(text) > _MOST_CHARACTERS:
+        half = _MOST_CHARACTERS // 2
+        text = f"{text[:half]} […] {text[-half:]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -5,9 +5,11 @@ sections; ``--set section.key=value`` on the command line overrides it, and ``--
 takes a section out.
 """
 
+import reprlib
 import tomllib
-from collections.abc import Iterable, Sequence
-from itertools import chain, product
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, product, repeat
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -28,6 +30,9 @@ from rrl_batch.storage.remote import path_of
 
 LEAST_MEMORY = 320_000_000
 """Bytes that a worker takes before it has anything to do."""
+
+MOST_COMBINATIONS = 10_000
+"""Most cases that a grid, and most points that a search, may have."""
 
 
 def _location(value: Any) -> Path:
@@ -55,6 +60,13 @@ class Section(BaseModel):
     """A section of a job file; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _is_no_path_of_nothing(cls, value: Any) -> Any:
+        if isinstance(value, Path) and "\0" in str(value):
+            raise ValueError("a path cannot hold a character of value zero")
+        return value
 
 
 class SimulateSection(Section):
@@ -304,6 +316,7 @@ class ExperimentSection(Section):
         UserError
             If a case of the grid and another have the same name.
         """
+        require_finite("experiment.grid", self.grid)
         combinations = product(*self.grid.values()) if self.grid else ()
         settings = {
             ", ".join(map(str, values)): dict(zip(self.grid, values, strict=True))
@@ -312,6 +325,22 @@ class ExperimentSection(Section):
         for name in settings.keys() & self.cases:
             raise UserError(f"[experiment] has a case '{name}' in its grid, too; rename one.")
         return settings | self.cases
+
+
+def require_finite(section: str, options: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse options whose combinations nobody could try.
+
+    Raises
+    ------
+    UserError
+        If they are more than 10,000.
+    """
+    number = prod(len(values) for values in options.values())
+    if number > MOST_COMBINATIONS:
+        raise UserError(
+            f"[{section}] has {number:,} combinations of its values, more than the "
+            f"{MOST_COMBINATIONS:,} that are allowed; give it fewer options or values."
+        )
 
 
 class SearchSection(Section):
@@ -719,6 +748,7 @@ class Job(Section):
         space = (self.search or SearchSection()).space
         if not space:
             raise UserError("[search.space] is empty; give it options and the values to try.")
+        require_finite("search.space", space)
         points = [
             self.with_settings(dict(zip(space, values, strict=True)), "[search.space]")
             for values in product(*space.values())
@@ -752,6 +782,9 @@ _COMMON = ("model.path", "training.folds", "training.repeats", "training.modes",
 """Options that are the same for all cases: these share their stars and folds."""
 
 
+_MOST_DOTS = 1_000
+"""In a line of a job file, those of numbers included."""
+
 _OPTIONAL: dict[str, type[Section]] = {
     "simulate": SimulateSection, "experiment": ExperimentSection, "search": SearchSection,
 }  # fmt: skip
@@ -782,11 +815,16 @@ def read_job(path: Path, overrides: Sequence[str] = (), scheduler: str | None = 
         If the file cannot be read, or a section, key or value is not one of a job.
     """
     try:
-        content = tomllib.loads(path.read_text())
+        text = path.read_text()
+        if max(map(str.count, text.splitlines(), repeat(".")), default=0) > _MOST_DOTS:
+            raise RecursionError  # tomllib takes hours for keys of many parts
+        content = tomllib.loads(text)
     except OSError as error:
         raise UserError(f"The job file {path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also numbers that have no end
         raise UserError(f"The job file {path} is not TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"The job file {path} is not a job: it nests without end.") from None
     for override in overrides:
         _apply(content, override)
     if scheduler:
@@ -889,7 +927,7 @@ def _sentence(error: ValidationError) -> str:
         return f"unknown {kind} '{name}'; {hint(location[-1], known)}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
     message = message.replace("tuple", "list")  # which is what TOML has
-    return f"'{name}' = {fault['input']!r} is not valid: {message}."
+    return f"'{name}' = {reprlib.repr(fault['input'])} is not valid: {message}."
 
 
 def _known_names(location: list[str]) -> list[str]:

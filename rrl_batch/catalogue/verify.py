@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from rrl_batch.contracts import CATALOGUE
 from rrl_batch.contracts.flags import NO_METALLICITY
-from rrl_batch.errors import UserError
+from rrl_batch.errors import UserError, first_line
 from rrl_batch.storage.commit import checksum
-from rrl_batch.storage.manifest import Manifest, Receipt, strays
+from rrl_batch.storage.manifest import MANIFEST, Manifest, Receipt, strays
 from rrl_batch.storage.remote import path_of, readable
 from rrl_batch.storage.sky import DATASET, SIDE_FILES
 
@@ -47,6 +47,12 @@ def read_manifest(root: Path) -> Manifest:
     manifest = Manifest.read(root)
     if manifest.kind != "catalogue":
         raise UserError(f"{root} holds a {manifest.kind}, not a catalogue.")
+    try:
+        _ = manifest.provenance["survey"]["stars"]
+    except (LookupError, TypeError):
+        raise UserError(
+            f"{root / MANIFEST} does not say of how many stars it is; make the catalogue again."
+        ) from None
     return manifest
 
 
@@ -71,7 +77,7 @@ def read_catalogue(root: Path | str) -> pd.DataFrame:
             for r in manifest.partitions
         ]
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"{root} is damaged ({reason}); run 'rrl-batch verify {root}'.") from None
     return pa.concat_tables(tables).to_pandas()
 

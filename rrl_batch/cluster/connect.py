@@ -79,8 +79,21 @@ def connected(cluster: ClusterSection) -> Iterator["Client"]:
         _scheduler(cluster) as scheduler,
         _client(scheduler, cluster) as client,
         noticing_loss(client),
+        _quiet(),
     ):
         yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let Dask's client not log the traceback of what `noticing_loss` says in a sentence."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _scheduler(cluster: ClusterSection) -> "AbstractContextManager[Cluster | str]":

@@ -7,12 +7,29 @@ once and out of order: an event of a stage says when its stage began, and which 
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import AfterValidator, Field, TypeAdapter
+
+from rrl_batch.contracts.histogram import N_BINS
 from rrl_batch.storage.sky import Pixel
 
 EVENTS_FILE = "events.jsonl"
+
+
+def _of_all_bins(counts: list[int]) -> list[int]:
+    if counts and (len(counts) != N_BINS or min(counts) < 0):
+        raise ValueError(f"not {N_BINS} counts")
+    return counts
+
+
+_UNIX_TIME = Field(ge=0, le=1e11)
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+Histogram = Annotated[list[int], AfterValidator(_of_all_bins)]
 
 JobOutcome = Literal["done", "failed", "cancelled"]
 
@@ -32,7 +49,7 @@ class Event:
     kept: ClassVar[bool] = True
     """Whether it is worth a line in the job's folder."""
 
-    time: float
+    time: Annotated[float, _UNIX_TIME]
     job: str
 
     def to_json(self) -> str:
@@ -73,7 +90,7 @@ class TrainingSetKnown(Event):
         Training stars in the bins of [Fe/H] of `rrl_batch.contracts.histogram`.
     """
 
-    histogram: list[int]
+    histogram: Histogram
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +130,7 @@ class StageEvent(Event):
     """
 
     stage: str
-    began: float
+    began: Annotated[float, _UNIX_TIME]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +148,7 @@ class StageStarted(StageEvent):
     """
 
     unit: str
-    planned: list[float]
+    planned: list[Finite]
     pixels: list[list[Pixel]] = field(default_factory=list)
 
 
@@ -150,7 +167,7 @@ class Advanced(StageEvent):
     kept = False
 
     task: int
-    done: float
+    done: Finite
 
 
 @dataclass(frozen=True)
@@ -175,7 +192,7 @@ class Piece:
     rows: int
     counts: dict[str, int] = field(default_factory=dict)
     feh_mean: float | None = None
-    feh_histogram: list[int] = field(default_factory=list)
+    feh_histogram: Histogram = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +215,8 @@ class TaskDone(StageEvent):
     """
 
     task: int
-    amount: float
-    fresh: float
+    amount: Finite
+    fresh: Finite
     seconds: float = 0.0
     pieces: list[Piece] = field(default_factory=list)
 
@@ -240,8 +257,8 @@ class EpochEnded(StageEvent):
 
     member: str
     epoch: int
-    loss: float | None = None
-    stopping_loss: float | None = None
+    loss: Finite | None = None
+    stopping_loss: Finite | None = None
     task: int | None = None
 
 
@@ -268,17 +285,16 @@ def from_json(line: str) -> Event:
         If the line is none.
     """
     try:
-        content: dict[str, Any] = json.loads(line)
-        kind = _KINDS[content.pop("event")]
-        if kind is StageStarted:
-            content["pixels"] = [[Pixel(*pixel) for pixel in some] for some in content["pixels"]]
-        elif kind is TaskDone:
-            content["pieces"] = [
-                Piece(**piece | {"pixel": Pixel(*piece["pixel"])}) for piece in content["pieces"]
-            ]
-        return kind(**content)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        content = json.loads(line)
+        return _checked(content.pop("event")).validate_python(content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not an event ({error}): {line[:80]}") from None
+
+
+@cache
+def _checked(kind: str) -> TypeAdapter[Event]:
+    """Return what makes an event of JSON, and refuses what is none."""
+    return TypeAdapter(_KINDS[kind])
 
 
 def read_events(folder: Path) -> Iterator[Event]:

@@ -143,7 +143,13 @@ class JobFolder:
         FileNotFoundError, ValueError
             If nobody does, or it is just being written.
         """
-        found: dict[str, Any] = json.loads((self.path / DRIVER_FILE).read_text())
+        try:
+            found: dict[str, Any] = json.loads((self.path / DRIVER_FILE).read_text())
+            named = {"host", "pid"} <= found.keys() and 0 < found["pid"] < 2**31
+        except (AttributeError, TypeError, RecursionError):
+            named = False
+        if not named:
+            raise ValueError(f"{DRIVER_FILE} names no driver")
         return found
 
     def ask_to_stop(self) -> None:

@@ -95,7 +95,7 @@ def read_log(folder: JobFolder) -> Iterator[str]:
             for text in lines:
                 try:
                     yield _readable(json.loads(text))
-                except (ValueError, KeyError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     continue  # a driver was killed while it wrote it
     except FileNotFoundError:
         return

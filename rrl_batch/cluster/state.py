@@ -151,7 +151,7 @@ class StageState:
             return
         self.unit, self.planned, self.pixels = event.unit, event.planned, event.pixels
         self._total_planned = sum(self.planned)
-        self._saved = sum(self.planned[done.task] - done.amount for done in self.done.values())
+        self._saved = sum(self._plan_of(done.task) - done.amount for done in self.done.values())
 
     def finish(self, event: TaskDone) -> None:
         """Count a task that is done, once."""
@@ -162,7 +162,7 @@ class StageState:
         self.amount += event.amount
         self.seconds += event.seconds
         if self.planned:
-            self._saved += self.planned[event.task] - event.amount
+            self._saved += self._plan_of(event.task) - event.amount
         self._count_work(event.time, event.fresh)
         for piece in event.pieces:
             self.rows += piece.rows
@@ -190,6 +190,10 @@ class StageState:
             self._count_work(event.time, 1.0)
             if event.task not in self.done:
                 self.running[event.task] = self.running.get(event.task, 0.0) + 1
+
+    def _plan_of(self, task: int) -> float:
+        """Return how many units a task is; one that the stage does not have is none."""
+        return self.planned[task] if 0 <= task < len(self.planned) else 0.0
 
     def _count_work(self, time: float, units: float) -> None:
         if units:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rrl_batch.contracts import Contract
 from rrl_batch.contracts.experiment import COMPARED_STARS, HISTORY, MEMBERS, OUT_OF_FOLD
 from rrl_batch.contracts.training import StarCounts
-from rrl_batch.errors import UserError
+from rrl_batch.errors import UserError, first_line
 from rrl_batch.models.registry import ARCHITECTURES
 
 ABOUT_FILE = "experiment.json"
@@ -248,7 +248,7 @@ def _read_table(path: Path, contract: Contract) -> pd.DataFrame:
     try:
         table = pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         raise UserError(f"{path} cannot be read as Parquet ({reason}); {_REMEDY}.") from None
     rows: pd.DataFrame = contract.conform(table, str(path)).to_pandas()
     return rows

@@ -37,7 +37,10 @@ def fold(time: Floats, offsets: NDArray[np.int64], period: Floats, epoch: Floats
     Eq. 1 of Monti et al. (2024) as printed subtracts the fraction; the fraction is what is meant.
     """
     counts = np.diff(offsets)
-    return _fraction((time - np.repeat(epoch, counts)) / np.repeat(period, counts))
+    periods = np.repeat(period, counts)
+    # what is left of a division is exact, as a quotient and its fraction are not: a time that is
+    # later by whole periods, to the last bit, has the same phase to the last bit
+    return _below_one(np.remainder(time - np.repeat(epoch, counts), periods) / periods)
 
 
 def shift(phase: Floats, offsets: NDArray[np.int64], origin: Floats) -> Floats:
@@ -57,11 +60,11 @@ def shift(phase: Floats, offsets: NDArray[np.int64], origin: Floats) -> Floats:
     (n_epochs,) float64
         Phases, in cycles, [0, 1).
     """
-    return _fraction(phase - np.repeat(np.nan_to_num(origin), np.diff(offsets)))
+    cycles = phase - np.repeat(np.nan_to_num(origin), np.diff(offsets))
+    return _below_one(cycles - np.floor(cycles))
 
 
-def _fraction(cycles: Floats) -> Floats:
-    phase: Floats = cycles - np.floor(cycles)
+def _below_one(phase: Floats) -> Floats:
     phase[phase >= 1.0] = 0.0  # a tiny negative number of cycles rounds up to 1
     return phase
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rrl_batch.errors import UserError
+from rrl_batch.errors import UserError, first_line
 from rrl_batch.lightcurve.population_kernel import N_COEFFICIENTS, N_HARMONICS, PHASE_BINS
 from rrl_batch.storage.commit import write_json
 
@@ -82,7 +82,7 @@ class PopulationPrior:
         except OSError:
             raise UserError(f"There is no population prior at {path}; train again.") from None
         except (ValueError, ValidationError) as error:
-            reason = str(error).splitlines()[0].rstrip(".")
+            reason = first_line(error)
             raise UserError(f"{path} is not a population prior ({reason}); train again.") from None
         return prior
 

@@ -4,18 +4,22 @@ Loading one executes nothing: JSON is checked field by field, weights are plain 
 """
 
 import atexit
+import re
 import shutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from rrl_batch.contracts import LABELS
 from rrl_batch.contracts.training import StarCounts
-from rrl_batch.errors import UserError
+from rrl_batch.errors import UserError, first_line
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.models.baseline import LinearBaseline
 from rrl_batch.models.registry import Static, build, n_static_of
@@ -39,7 +43,7 @@ class Preprocess(_Strict):
     dataset: Literal["preprocessed", "smoothed", "raw"]
     alignment: Literal["fourier", "maximum", "rising"]
     smoothing: Literal["robust", "scipy", "population"]
-    points: int
+    points: int = Field(ge=8, le=1024)
 
     @property
     def masked(self) -> bool:
@@ -164,12 +168,20 @@ class ModelCard(_Strict):
     members: list[Member] = Field(min_length=1)
     baseline: dict[str, list[LinearBaseline]]
     domain: dict[str, Domain]
-    sigma: float
+    sigma: float = Field(ge=0, allow_inf_nan=False)
     metrics: dict[str, Any]
     training: dict[str, Any]
     stars: StarCounts
     out_of_fold: str
     made_from: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _has_scores(self) -> Self:
+        try:
+            _ = self.summary
+        except (LookupError, TypeError, ValueError):
+            raise ValueError("its metrics are not those of a network and a baseline") from None
+        return self
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -214,12 +226,18 @@ class ModelCard(_Strict):
             If there is no model, or its card is damaged.
         """
         path = folder / CARD
-        if not path.exists():
+        if not path.is_file():
             raise UserError(f"There is no model at {folder}; make one with 'rrl-batch train'.")
         try:
             return cls.model_validate_json(content_of(path).decode())
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not the card of a model ({_first_line(error)}).") from None
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is not the card of a model ({first_line(error)}).") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the whole file"
+            raise UserError(
+                f"{path} is not the card of a model ({where}: {first['msg']})."
+            ) from None
 
 
 def read_whole(folder: Path) -> ModelCard:
@@ -312,9 +330,7 @@ def held_out_folds(folder: Path, card: ModelCard) -> pd.DataFrame:
         If the predictions are missing or not those that the card names, or are of a fold without
         a member: a star would get the value of a member that has seen it.
     """
-    stars = pd.read_parquet(_checked(folder, OUT_OF_FOLD, card.out_of_fold))
-    folds = stars.set_index("source_id").filter(regex=r"^fold_\d+$")
-    folds.columns = folds.columns.str.removeprefix("fold_").astype(int)
+    folds = _read_folds(_checked(folder, OUT_OF_FOLD, card.out_of_fold))
     wanted = {(repeat, fold) for repeat in folds for fold in folds[repeat].unique()}
     for name in card.kinds:
         there = [(member.repeat, member.fold) for member in members_of(card, name)]
@@ -323,6 +339,25 @@ def held_out_folds(folder: Path, card: ModelCard) -> pd.DataFrame:
                 f"{folder / CARD} does not name a member of '{name}' for every fold; train again."
             )
     return folds
+
+
+def _read_folds(path: Path) -> pd.DataFrame:
+    try:
+        table = pq.ParquetFile(path).read()
+        names = [name for name in table.column_names if re.fullmatch(r"fold_\d{1,3}", name)]
+        stars = LABELS.select(["source_id", "feh"]).conform(table, str(path))["source_id"]
+        folds = [table[name].cast(pa.int32()).to_numpy() for name in names]
+    except UserError:
+        raise
+    except Exception as error:  # what libraries raise of a damaged file has no bounds
+        raise UserError(
+            f"{path} cannot be read as Parquet ({first_line(error)}); train again."
+        ) from None
+    index = pd.Index(stars.to_numpy(), name="source_id")
+    if not index.is_unique:
+        raise UserError(f"{path} has a star more than once; train again.")
+    repeats = [int(name.removeprefix("fold_")) for name in names]
+    return pd.DataFrame(dict(zip(repeats, folds, strict=True)), index)
 
 
 def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
@@ -345,7 +380,7 @@ def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
     except (OSError, RuntimeError, LookupError, ValueError) as error:
         raise UserError(
             f"{path} does not hold the weights of the architecture '{member.architecture}' "
-            f"({_first_line(error)}); train again."
+            f"({first_line(error)}); train again."
         ) from None
     return network
 
@@ -353,7 +388,7 @@ def load_member(folder: Path, card: ModelCard, member: Member) -> "keras.Model":
 def _checked(folder: Path, file: str, sha256: str) -> Path:
     """Return a file of a model, a copy of it if it is in an object store."""
     path = folder / file
-    if not path.exists() or checksum(path) != sha256:
+    if not path.is_file() or checksum(path) != sha256:  # a device would have no end
         raise UserError(f"{path} is missing or not what {folder / CARD} names; train again.")
     return _fetched(path, sha256) if is_remote(path) else path
 
@@ -366,7 +401,3 @@ def _fetched(path: Path, sha256: str) -> Path:  # noqa: ARG001 -- another conten
     copy = folder / path.name
     copy.write_bytes(content_of(path))
     return copy
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rrl_batch.errors import UserError
+from rrl_batch.errors import UserError, first_line
 from rrl_batch.storage.commit import checksum, replacing
 
 Floats = NDArray[np.float64]
@@ -94,13 +94,15 @@ class KernelExpansion:
             If the file is damaged, or holds anything else.
         """
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            with zipfile.ZipFile(path) as file:
+                _require_unpacked(file)
+            with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             return cls._checked(arrays, n_shape)
-        except (OSError, EOFError, ValueError, TypeError, LookupError, zipfile.BadZipFile) as error:
+        except Exception as error:  # what libraries raise of a damaged file has no bounds
             raise UserError(
-                f"{path} does not hold a regressor on {n_shape} shape parameters ({error}); train "
-                f"again."
+                f"{path} does not hold a regressor on {n_shape} shape parameters "
+                f"({first_line(error)}); train again."
             ) from None
 
     @classmethod
@@ -124,6 +126,13 @@ class KernelExpansion:
             if array.dtype != np.float64 or not np.isfinite(array).all():
                 raise ValueError(f"{name} are no finite numbers in double precision")
         return cls(kernel, float(arrays.pop("intercept")), **arrays)
+
+
+def _require_unpacked(file: zipfile.ZipFile) -> None:
+    """Refuse an archive that is packed, as `write` leaves none: it could unpack to anything."""
+    for member in file.infolist():
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{member.filename} is packed")
 
 
 def rbf(first: Floats, second: Floats) -> Floats:

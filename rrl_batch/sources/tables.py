@@ -5,6 +5,7 @@ import gzip
 import logging
 import re
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +21,8 @@ import pyarrow.parquet as pq
 
 from rrl_batch.contracts import LABELS, STARS, Contract
 from rrl_batch.contracts.labels import FOLD, RIVAL
-from rrl_batch.errors import UserError
+from rrl_batch.errors import RunError, UserError, first_line
+from rrl_batch.sources.claims import check_parquet, check_text
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -80,11 +82,15 @@ def read_table(path: Path) -> pa.Table:
     kind = _format(path)
     with _explained(path, kind):
         if kind == "Parquet":
-            table = pq.ParquetFile(path).read()
+            file = pq.ParquetFile(path)
+            check_parquet(file)
+            table = file.read()
         elif kind == "CSV":
+            check_text(path, kind)
             table = pyarrow.csv.read_csv(path, convert_options=_csv_options())
         else:
             table = to_arrow(_read_astropy(path, kind))
+        _ = table.column_names  # which need not be text
     if not table.num_rows:
         raise UserError(f"{path} is empty: it has columns but no rows.")
     return table
@@ -260,7 +266,7 @@ def _refuse_duplicates(rows: pd.DataFrame, path: Path, remedy: str) -> None:
 def _format(path: Path) -> Format:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give one file.")
-    if not path.exists():
+    if not path.is_file():  # nor a device, which has no end
         raise UserError(f"There is no file {path}.")
     ending = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
     if ending is None:
@@ -277,7 +283,7 @@ def _has_ecsv_header(path: Path) -> bool:
     with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as file:
         try:
             return file.read(7) == b"# %ECSV"
-        except (OSError, EOFError):
+        except (OSError, EOFError, zlib.error):
             return False
 
 
@@ -286,8 +292,10 @@ def _explained(path: Path, kind: Format) -> Iterator[None]:
     """Turn what a reader raises on a damaged file into a sentence for the user."""
     try:
         yield
-    except (pa.ArrowException, OSError, EOFError, ValueError, KeyError, IndexError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    except (UserError, RunError):
+        raise
+    except Exception as error:  # what libraries raise of a damaged file has no bounds
+        reason = first_line(error)
         if kind == "CSV":
             reason = re.sub(r"column #(\d+)", lambda number: _csv_column(path, number), reason)
         raise UserError(
@@ -298,8 +306,11 @@ def _explained(path: Path, kind: Format) -> Iterator[None]:
 
 def _csv_column(path: Path, number: re.Match[str]) -> str:
     """Return the name of the column of which the reader gives the number."""
-    header = pd.read_csv(path, nrows=0, encoding_errors="replace")
-    return f"column '{header.columns[int(number[1])]}'"
+    try:
+        header = pd.read_csv(path, nrows=0, encoding_errors="replace")
+        return f"column '{header.columns[int(number[1])]}'"
+    except (ValueError, IndexError):
+        return number[0]
 
 
 def _available(schema: pa.Schema, contract: Contract, path: Path) -> list[str]:
@@ -321,10 +332,11 @@ def _csv_options(
     )
 
 
-def _read_astropy(path: Path, kind: Format) -> "Table":
+def _read_astropy(path: Path, kind: Literal["VOTable", "ECSV"]) -> "Table":
     from astropy.table import Table
     from astropy.utils.exceptions import AstropyWarning
 
+    check_text(path, kind)
     with warnings.catch_warnings():
         # deviations from the standards that do not touch the values, frequent in real files
         warnings.simplefilter("ignore", AstropyWarning)

@@ -63,7 +63,7 @@ def replacing(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
     except OSError as error:
         kind = RunError if error.errno in _LASTING or _is_full(error) else PassingError
-        raise kind(f"{path} could not be written: {_reason(error)}.") from error
+        raise kind(f"{path} could not be written: {reason_of(error)}.") from error
 
 
 @contextmanager
@@ -101,7 +101,8 @@ def _rename_to_new(partial: Path, path: Path) -> None:
         partial.replace(path)
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
+    """Return why something could not be written, and what to do."""
     if _is_full(error):
         return (
             "the disk is full; free some space and give the same command again, what is "

@@ -10,7 +10,8 @@ from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
-from rrl_batch.errors import UserError
+from rrl_batch.errors import RunError, UserError
+from rrl_batch.storage.commit import reason_of
 from rrl_batch.storage.lease import leased
 from rrl_batch.storage.remote import is_remote
 
@@ -20,7 +21,6 @@ _PREDECESSOR_SECONDS = 120.0
 
 def this_command(line: str) -> str:
     """Return who writes, if it is a command without the folder of a job."""
-    where = f"process {os.getpid()}, {socket.gethostname()}"
     where = f"process {os.getpid()}, {socket.gethostname()}"
     return f"{_COMMAND}{line.removeprefix(_COMMAND)} ({where})"
 
@@ -43,6 +43,8 @@ def sole_writer(paths: Sequence[Path], job: str) -> Iterator[None]:
     ------
     UserError
         If another job writes to one of them. The same job's last driver is waited for.
+    RunError
+        If nothing can be written there.
     """
     with ExitStack() as stack:
         for path in sorted({path.resolve() for path in paths}, key=str):
@@ -50,8 +52,12 @@ def sole_writer(paths: Sequence[Path], job: str) -> Iterator[None]:
             if is_remote(path):
                 stack.enter_context(leased(lock, job, partial(_taken, path)))
                 continue
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            _lock(stack.enter_context(lock.open("a+")), path, job)
+            try:
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(lock.open("a+"))
+                _lock(file, path, job)
+            except OSError as error:
+                raise RunError(f"{path} could not be written: {reason_of(error)}.") from None
         yield
 
 

@@ -11,12 +11,13 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
 
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.storage.commit import flush, is_partial, replacing, write_json
@@ -67,6 +68,11 @@ class Receipt:
     summary: dict[str, Any] = field(default_factory=dict)
     found: bool = field(default=False, compare=False)
 
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.path)
+        if path.is_absolute() or ".." in path.parts or "\0" in self.path:
+            raise ValueError(f"{self.path} is not in the dataset's folder")
+
     def content(self) -> dict[str, Any]:
         """Return what is on disk of it."""
         content = asdict(self)
@@ -110,18 +116,18 @@ class Manifest:
             If the folder holds no finished dataset, or its manifest cannot be read.
         """
         path = root / MANIFEST
-        if not path.exists():
+        if not path.is_file():
             unfinished = (
                 "an unfinished run; run its job again" if (root / RECEIPTS).exists() else ""
             )
             raise UserError(f"{root} holds {unfinished or 'no dataset'}: there is no {MANIFEST}.")
         try:
-            content = json.loads(content_of(path))
-            content["partitions"] = [Receipt(**receipt) for receipt in content["partitions"]]
-            return cls(**content)
-        except (ValueError, KeyError, TypeError) as error:
+            return TypeAdapter(cls).validate_json(content_of(path))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the whole file"
             raise UserError(
-                f"{path} is not a manifest ({error}); make the dataset again."
+                f"{path} is not a manifest ({where}: {first['msg']}); make the dataset again."
             ) from None
 
     def write(self, root: Path) -> None:
@@ -170,7 +176,7 @@ def finished(root: Path, path: str, fingerprint: str) -> Receipt | None:
 def _read_receipt(path: Path) -> Receipt | None:
     try:
         return Receipt(**json.loads(content_of(path)))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 
@@ -386,7 +392,7 @@ def _differing(root: Path, mine: dict[str, Any]) -> list[str]:
     try:
         found = json.loads(content_of(root / RUN))
         kind, theirs = found["kind"], dict(found["made_from"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{root / RUN} is damaged; delete {root} and run again.") from None
     if kind != mine["kind"]:
         raise UserError(

@@ -58,9 +58,10 @@ class Pixel(NamedTuple):
     def from_path(cls, path: str) -> "Pixel":
         """Return the pixel of a partition's file."""
         match = re.search(r"Norder=(\d+)/Dir=\d+/Npix=(\d+)\.(\w+\.)?parquet$", path)
-        if match is None:
+        order, pixel = (int(match[1]), int(match[2])) if match else (_ORDER + 1, 0)
+        if order > _ORDER or pixel >= 12 << (2 * order):
             raise ValueError(f"{path} is not the file of a HATS partition")
-        return cls(int(match[1]), int(match[2]))
+        return cls(order, pixel)
 
     @property
     def span(self) -> tuple[int, int]:

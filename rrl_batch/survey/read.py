@@ -1,6 +1,7 @@
 """Read a survey: any folder of Parquet files with the contract's columns, HATS or not."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rrl_batch.contracts import STARS, SURVEY
-from rrl_batch.errors import UserError
+from rrl_batch.errors import RunError, UserError, first_line
 from rrl_batch.lightcurve.batch import TIME, LightCurveBatch
 from rrl_batch.storage.commit import checksum
 from rrl_batch.storage.commit import fingerprint as fingerprint_of
@@ -80,19 +81,20 @@ class SurveyPartition:
         """Return the most stars, and the most epochs, that a batch can have."""
         epochs = 0
         for path, groups in self.files:
-            footer = _footer(path)
-            for group in map(footer.row_group, groups):
-                columns = map(group.column, range(group.num_columns))
-                # a column's values are the elements of its lists
-                epochs += sum(c.num_values for c in columns if _is_part_of(c, TIME))
+            with _explained(path):
+                footer = pq.read_metadata(readable(path))
+                for group in map(footer.row_group, groups):
+                    columns = map(group.column, range(group.num_columns))
+                    # a column's values are the elements of its lists
+                    epochs += sum(c.num_values for c in columns if _is_part_of(c, TIME))
         return min(self.rows, STARS_PER_BATCH), min(epochs, EPOCHS_PER_BATCH)
 
     def _tables(self) -> Iterator[pa.Table]:
         """Yield the stars as they come from the files, in pieces that a batch can hold."""
         for path, groups in self.files:
-            names = pq.read_schema(readable(path)).names
-            columns = [name for name in SURVEY.names if name in names]
-            try:
+            with _explained(path):
+                names = pq.read_schema(readable(path)).names
+                columns = [name for name in SURVEY.names if name in names]
                 # as a stream, so that row groups of any size are never held whole
                 source = readable(path)
                 file = pq.ParquetFile(source, pre_buffer=False, buffer_size=_READ_BUFFER)
@@ -102,8 +104,6 @@ class SurveyPartition:
                         table = self._rows_within(table, path)
                     if table.num_rows:
                         yield from _cut(SURVEY.conform(table, str(path)))
-            except (pa.ArrowException, OSError) as error:
-                raise _unreadable(path, error) from None
 
     def _rows_within(self, table: pa.Table, path: Path) -> pa.Table:
         """Return the rows of a table that lie within the pixel, sorted, with positions."""
@@ -195,8 +195,13 @@ def _open_own(path: Path) -> Survey:
         raise UserError(f"{path} holds a {manifest.kind}, not a survey.")
     partitions = []
     for receipt in manifest.partitions:
+        try:
+            pixel = Pixel.from_path(receipt.path)
+        except ValueError as error:
+            raise UserError(f"{path / MANIFEST}: {error}; make the survey again.") from None
         file = (path / receipt.path).resolve()  # as the workers, wherever they run, see it
-        metadata = _footer(file)
+        with _explained(file):
+            metadata = pq.read_metadata(readable(file))
         if metadata.num_rows != receipt.rows:
             raise UserError(
                 f"{file} has {metadata.num_rows} rows where the manifest says {receipt.rows}; "
@@ -204,9 +209,7 @@ def _open_own(path: Path) -> Survey:
             )
         groups = tuple(range(metadata.num_row_groups))
         partitions.append(
-            SurveyPartition(
-                Pixel.from_path(receipt.path), receipt.rows, ((file, groups),), True, receipt.sha256
-            )
+            SurveyPartition(pixel, receipt.rows, ((file, groups),), True, receipt.sha256)
         )
     return Survey(path, partitions, manifest.provenance)
 
@@ -214,7 +217,9 @@ def _open_own(path: Path) -> Survey:
 def _open_folder(path: Path) -> Survey:
     """Plan how the files of a folder that is not in our layout are read pixel by pixel."""
     files = sorted(
-        f.resolve() for f in path.rglob("*.parquet") if not f.name.startswith(("_", "."))
+        f.resolve()
+        for f in path.rglob("*.parquet")
+        if f.is_file() and not f.name.startswith(("_", "."))
     )
     if not files:
         raise UserError(f"{path} holds no Parquet files; a survey is a folder of them.")
@@ -246,16 +251,17 @@ def _open_folder(path: Path) -> Survey:
 
 def _positions(file: Path, number: int) -> pd.DataFrame:
     """Read identifiers and positions of a file, with the row group in which each star is."""
-    metadata = _footer(file)
-    SURVEY.conform(metadata.schema.to_arrow_schema().empty_table(), str(file))
-    stars = pq.read_table(readable(file), columns=_POSITION)
-    rows = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
-    return (
-        STARS.select(_POSITION)
-        .conform(stars, str(file))
-        .to_pandas()
-        .assign(file=number, group=np.repeat(np.arange(len(rows)), rows))
-    )
+    with _explained(file):
+        metadata = pq.read_metadata(readable(file))
+        SURVEY.conform(metadata.schema.to_arrow_schema().empty_table(), str(file))
+        stars = pq.read_table(readable(file), columns=_POSITION)
+        rows = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
+        return (
+            STARS.select(_POSITION)
+            .conform(stars, str(file))
+            .to_pandas()
+            .assign(file=number, group=np.repeat(np.arange(len(rows)), rows))
+        )
 
 
 def _batch_of(tables: list[pa.Table]) -> Iterator[LightCurveBatch]:
@@ -279,13 +285,14 @@ def _is_part_of(column: pq.ColumnChunkMetaData, name: str) -> bool:
     return str(column.path_in_schema).split(".")[0] == name
 
 
-def _footer(file: Path) -> pq.FileMetaData:
+@contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """Turn what a reader raises on a damaged file, which has no bounds, into a sentence."""
     try:
-        return pq.read_metadata(readable(file))
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(file, error) from None
-
-
-def _unreadable(file: Path, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0].rstrip(".")
-    return UserError(f"{file} cannot be read as Parquet ({reason}); restore or remove it.")
+        yield
+    except (UserError, RunError):
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{file} cannot be read as Parquet ({first_line(error)}); restore or remove it."
+        ) from None

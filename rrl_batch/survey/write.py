@@ -50,7 +50,13 @@ def plan_partitions(
 
 
 def stage_stars(root: Path, stars: pd.DataFrame, partitions: list[Partition]) -> None:
-    """Put each partition's stars where the task that writes it will read them."""
+    """Put each partition's stars where the task that writes it will read them.
+
+    Raises
+    ------
+    RunError
+        If they cannot be written.
+    """
     folder = root / STAGING / "stars"
     for number, piece in enumerate(partitions):
         with replacing(folder / f"{number}.parquet") as partial:

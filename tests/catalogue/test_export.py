@@ -14,11 +14,14 @@ import pytest
 from astropy.io import fits, votable
 from astropy.table import Table
 from helpers import catalogue_rows, provenance, write_catalogue
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from rrl_batch.catalogue.export import export
 from rrl_batch.catalogue.verify import read_catalogue
 from rrl_batch.contracts import CATALOGUE
 from rrl_batch.errors import UserError
+from rrl_batch.sources.tables import read_table
 
 NUMBERS = [c.name for c in CATALOGUE.columns if not pa.types.is_string(c.type)]
 HOSTILE = {"description": 'of "é" & <b>\n\x01', "synthetic": True, "scale": "]]>"}
@@ -52,6 +55,28 @@ def _assert_same_numbers(found: Table, expected: pa.Table) -> None:
         np.testing.assert_array_equal(~mask, known, err_msg=name)
         values = np.ascontiguousarray(np.asarray(column)[known], wanted.dtype)
         assert values.tobytes() == np.ascontiguousarray(wanted[known]).tobytes(), name
+
+
+IDENTIFIERS = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=3, max_size=20, unique=True)
+
+
+@settings(max_examples=4, derandomize=True)
+@given(source_ids=IDENTIFIERS)
+@example(source_ids=[2**63 - 1, -(2**63), 2**53 + 1])
+def test_every_bit_of_an_identifier_goes_through_all_formats(
+    tmp_path_factory: pytest.TempPathFactory, source_ids: list[int]
+) -> None:
+    root = tmp_path_factory.mktemp("identifiers")
+    rows = catalogue_rows(len(source_ids)).assign(source_id=np.array(source_ids, np.int64))
+    write_catalogue(root / "catalogue", rows)
+    expected = read_catalogue(root / "catalogue")["source_id"].tolist()
+    assert sorted(expected) == sorted(source_ids)
+    for suffix in (".fits", ".vot", ".csv", ".parquet"):
+        export(root / "catalogue", root / f"out{suffix}")
+    assert fits.getdata(root / "out.fits", "CATALOGUE")["source_id"].tolist() == expected
+    # as users would bring it back
+    for suffix in (".vot", ".csv", ".parquet"):
+        assert read_table(root / f"out{suffix}")["source_id"].to_pylist() == expected
 
 
 @pytest.mark.parametrize("suffix", [".fits", ".FITS"])

@@ -21,10 +21,12 @@ from rrl_batch.cluster.events import (
 )
 from rrl_batch.cluster.jobs import DRIVER_FILE, EVENTS_FILE, JobFolder
 from rrl_batch.cluster.screen import bars, clock, duration, job_screen, jobs_table
+from rrl_batch.contracts.histogram import N_BINS
 from rrl_batch.job import Job
 from rrl_batch.storage.sky import Pixel
 
 NOW = time.time()
+REST = [0] * (N_BINS - 3)
 
 
 def events(job: str) -> list[Event]:
@@ -32,7 +34,9 @@ def events(job: str) -> list[Event]:
     train = {"job": job, "stage": "train", "began": NOW - 300}
     predict = {"job": job, "stage": "predict", "began": NOW - 100}
     pixels = [[Pixel(0, 3)], [Pixel(1, 7), Pixel(1, 8)]]
-    piece = Piece(Pixel(0, 3), 2_000, {"SPARSE": 40, "predicted": 1_900}, -1.3, [0, 500, 1_400])
+    piece = Piece(
+        Pixel(0, 3), 2_000, {"SPARSE": 40, "predicted": 1_900}, -1.3, [0, 500, 1_400, *REST]
+    )
     return [
         JobStarted(time=NOW - 310, job=job, title=job),
         StageStarted(time=NOW - 300, unit="epochs", planned=[10.0], **train),
@@ -40,7 +44,7 @@ def events(job: str) -> list[Event]:
         EpochEnded(time=NOW - 240, member="gru_0_0", epoch=2, loss=1.0, stopping_loss=1.5, **train),
         TaskDone(time=NOW - 120, task=0, amount=2.0, fresh=2.0, **train),
         StageEnded(time=NOW - 110, **train),
-        TrainingSetKnown(time=NOW - 105, job=job, histogram=[1, 4, 2]),
+        TrainingSetKnown(time=NOW - 105, job=job, histogram=[1, 4, 2, *REST]),
         StageStarted(
             time=NOW - 100, unit="stars", planned=[2_000.0, 8_000.0], pixels=pixels, **predict
         ),

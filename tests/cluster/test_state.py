@@ -24,9 +24,15 @@ from rrl_batch.cluster.events import (
     read_events,
 )
 from rrl_batch.cluster.state import RATE_SECONDS, RunState
+from rrl_batch.contracts.histogram import N_BINS
 from rrl_batch.storage.sky import Pixel
 
 JOB = {"job": "a job"}
+
+
+def bins(*counts):
+    """Return counts in the first bins of [Fe/H]."""
+    return [*counts, *[0] * (N_BINS - len(counts))]
 
 
 def pixels_of(n_tasks):
@@ -36,7 +42,7 @@ def pixels_of(n_tasks):
 def done(task, began, *, found=False):
     """A task of two pieces of the sky, of 10 and 20 stars."""
     pieces = [
-        Piece(pixel, rows, {"SPARSE": 2 + task, "predicted": rows}, -1.5, [rows, 0, task])
+        Piece(pixel, rows, {"SPARSE": 2 + task, "predicted": rows}, -1.5, bins(rows, 0, task))
         for pixel, rows in zip(pixels_of(task + 1)[task], (10, 20), strict=True)
     ]
     at = {"time": began + 1 + task, "stage": "predict", "began": began}
@@ -59,7 +65,7 @@ def attempt(time, n_tasks, n_done, *, found=0, ended=None):
         TaskDone(**train, time=time + 6, task=0, amount=3.0, fresh=0.0, seconds=4.0),
         TaskDone(**train, time=time + 7, task=1, amount=40.0, fresh=0.0, seconds=5.0),
         StageEnded(**train, time=time + 8),
-        TrainingSetKnown(**JOB, time=time + 9, histogram=[1, int(time), 3]),
+        TrainingSetKnown(**JOB, time=time + 9, histogram=bins(1, int(time), 3)),
         StageStarted(
             **predict, time=time + 10, unit="stars", planned=[30.0] * n_tasks,
             pixels=pixels_of(n_tasks),
@@ -114,7 +120,7 @@ def test_what_a_run_is_made_of_adds_up():
     predict, train = state.stages["predict"], state.stages["train"]
     assert (predict.total, predict.amount, predict.rows, predict.fraction) == (120, 90, 90, 0.75)
     assert predict.counts == {"predicted": 90, "SPARSE": 2 * (2 + 3 + 4)}
-    assert predict.feh_histogram == [90, 0, 2 * (0 + 1 + 2)]
+    assert predict.feh_histogram == bins(90, 0, 2 * (0 + 1 + 2))
     assert [predict.state_of(task) for task in range(4)] == ["done"] * 3 + ["waiting"]
     assert (train.total, train.amount, train.fraction) == (43, 43, 1)  # stopped early
     assert [event.loss for event in state.losses["gru_0_0"]] == [1, 1 / 2, 1 / 3]

@@ -17,11 +17,28 @@ def test_phases_are_fractions_of_a_cycle(time, period, epoch):
 
 
 @given(time=times, period=periods, epoch=times, cycles=st.integers(-5000, 5000))
-def test_whole_cycles_make_no_difference(time, period, epoch, cycles):
+def test_whole_cycles_make_no_difference_but_for_the_rounding_of_times(time, period, epoch, cycles):
     moved = np.array([time, time + cycles * period])
     phase = fold(moved, np.array([0, 2]), np.array([period]), np.array([epoch]))
     distance = abs(phase[0] - phase[1])
-    assert min(distance, 1 - distance) < 1e-8
+    # of the product, the sum and both differences from the epoch
+    rounding = sum(np.spacing(abs(t)) for t in (cycles * period, *moved, *(moved - epoch)))
+    assert min(distance, 1 - distance) <= rounding / period + 2e-16
+
+
+@given(
+    time=st.lists(st.integers(0, 3000 << 20), min_size=1, max_size=20),
+    period=st.integers(200_000, 1 << 20),
+    epoch=st.integers(0, 3000 << 20),
+    cycles=st.integers(-5000, 5000),
+)
+def test_whole_cycles_make_no_difference_at_all_where_times_are_exact(time, period, epoch, cycles):
+    """In units of 2^-20 d, 0.08 s, floats hold all sums and products."""
+    offsets, unit = np.array([0, len(time)]), 2.0**-20
+    about = np.array([period * unit]), np.array([epoch * unit])
+    moved = [(t + cycles * period) * unit for t in time]
+    phase = fold(np.array(time) * unit, offsets, *about)
+    assert np.array_equal(fold(np.array(moved), offsets, *about), phase)
 
 
 def test_a_time_just_before_the_epoch_stays_below_one():

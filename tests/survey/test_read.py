@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,24 @@ def test_a_catalogue_is_not_a_survey(run):
 def test_an_unfinished_survey_is_refused(survey):
     (survey / "manifest.json").unlink()
     with pytest.raises(UserError, match="unfinished run; run its job again"):
+        open_survey(survey)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("../other/dataset/Norder=0/Dir=0/Npix=3.parquet", "is not in the dataset's folder"),
+        ("/etc/passwd", "is not in the dataset's folder"),
+        ("manifest.json", "is not the file of a HATS partition"),
+        ("dataset/Norder=99/Dir=0/Npix=3.parquet", "is not the file of a HATS partition"),
+    ],
+)
+def test_a_manifest_cannot_name_other_files_than_partitions(survey, path, sentence):
+    file = survey / "manifest.json"
+    content = json.loads(file.read_text())
+    content["partitions"][0]["path"] = path
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=sentence):
         open_survey(survey)
 
 

@@ -72,7 +72,7 @@ def files_for(folder: Path, source_ids: NDArray[np.int64]) -> list[BulkFile]:
     found = [
         BulkFile(path, int(match[1]), int(match[2]), md5.get(path.name))
         for path in folder.iterdir()
-        if (match := _NAME.fullmatch(path.name))
+        if (match := _NAME.fullmatch(path.name)) and path.is_file()
     ]
     if not found:
         raise UserError(

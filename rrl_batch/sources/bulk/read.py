@@ -9,13 +9,12 @@ import hashlib
 import io
 import zlib
 from collections.abc import Iterator
-from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from rrl_batch.errors import UserError
+from rrl_batch.errors import UserError, first_line
 from rrl_batch.sources.bulk.mirror import CHECKSUMS, BulkFile
 from rrl_batch.sources.transits import PHOTOMETRY
 
@@ -76,7 +75,7 @@ class Reader:
                         yield self._transits(rows)
                 md5 = digest.at_the_end()
         except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-            reason = str(error).strip().splitlines()[0].rstrip(".")
+            reason = first_line(error)
             raise UserError(f"{path} cannot be read ({reason}); get it again.") from None
         if self._file.md5 and md5 != self._file.md5:
             raise UserError(
@@ -88,8 +87,9 @@ class Reader:
         """Return the number of lines ahead of the names of the columns; check these."""
         path = self._file.path
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt") as file:
-            numbered = enumerate(chain(file, [""]))
-            comments, line = next((n, s) for n, s in numbered if not s.startswith("#"))
+            comments, room = 0, _BYTES_PER_BLOCK
+            while (line := file.readline(room)).startswith("#"):
+                comments, room = comments + 1, room - len(line)
         names = line.rstrip("\n").split(",")
         for name in ("source_id", *_ARRAYS):
             if name not in names:
