@@ -6,7 +6,7 @@ JOB ?= jobs/demo.toml
 MINUTES ?= 60
 SECONDS ?= 60
 
-.PHONY: setup demo test torture fuzz lint docs clean
+.PHONY: setup demo test test-long torture fuzz lint docs clean
 
 setup: .venv/ready
 
@@ -22,7 +22,10 @@ demo: setup
 	$(BIN)/rrl-batch run $(JOB)
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+
+test-long: setup
+	$(BIN)/python -m pytest -m long
 
 torture: setup
 	$(BIN)/python tests/torture/torture.py --minutes $(MINUTES)

@@ -8,10 +8,21 @@ _MOST_COMPARED = 100
 
 
 class _SentenceError(Exception):
-    """An error that is one line of printable text, whatever of its input it quotes."""
+    """An error that is a line of printable text, whatever of its input it quotes.
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(_printable(sentence))
+    Parameters
+    ----------
+    sentence : str
+        What is wrong.
+    *table : str
+        Lines below it.
+    """
+
+    def __init__(self, sentence: str, *table: str) -> None:
+        super().__init__(*map(_printable, (sentence, *table)))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class UserError(_SentenceError):

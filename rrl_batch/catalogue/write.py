@@ -1,7 +1,6 @@
 """Write the catalogue, a file a partition of the survey, and what makes it whole."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,7 @@ def provenance(
             "engines": engines,
             "preprocess": card.preprocess.model_dump(),
             "out_of_fold": card.metrics["network"],
-            "stars": asdict(card.stars),
+            "stars": card.model_dump(mode="json", include={"stars"})["stars"],
         },
         "made_from": made_from,
     }

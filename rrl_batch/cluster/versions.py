@@ -45,7 +45,8 @@ def check_versions(client: "Client") -> None:
     if names:
         raise UserError(
             "Client, scheduler and workers are not of the same versions; install the same ones "
-            "everywhere, with constraints.txt.\n" + _table(columns, names)
+            "everywhere, with constraints.txt.",
+            *_table(columns, names),
         )
 
 
@@ -57,12 +58,12 @@ def _versions(of: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _table(columns: list[tuple[str, Versions]], names: list[str]) -> str:
+def _table(columns: list[tuple[str, Versions]], names: list[str]) -> list[str]:
     """Lay out the versions, a line a package, a column a place."""
     head = ["", *(title for title, _ in columns)]
     lines = [[name, *(versions.get(name, "") for _, versions in columns)] for name in names]
     widths = [max(len(line[i]) for line in (head, *lines)) for i in range(len(head))]
-    return "\n".join(
+    return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in (head, *lines)
-    )
+    ]

@@ -59,6 +59,7 @@ def wait_until(condition, seconds=600):
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_a_job_outlives_its_client_and_the_host_that_drives_it(hosts, tls, run, tmp_path):
     address = f"tls://{hosts.addresses['head']}:8786"
     paths = {name: tmp_path / name for name in ("model", "catalogue", "evaluation")}

@@ -103,7 +103,7 @@ points = 16
 [model]
 path = "{run.model}"
 [training]
-select = "num_epochs_used >= 12 and phi31_error <= 1.0"
+select = "{run.job.training.select}"
 folds = 2
 epochs = 3
 [catalogue]
@@ -134,7 +134,9 @@ def submit(slurm, run, tmp_path, monkeypatch):  # noqa: ARG001 -- SLURM runs
 
 
 def test_the_script_gives_the_catalogue_of_this_machine(submit, run, tmp_path):
-    done = submit("job.toml", "--set", "catalogue.path=catalogue")
+    done = submit(
+        "job.toml", "--set", "catalogue.path=catalogue", "--set", f"model.path={run.model}"
+    )
     number = done.stdout.strip()
     output = Path(f"rrl-batch-{number}.log").read_text()
     assert done.returncode == 0, output

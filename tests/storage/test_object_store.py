@@ -124,7 +124,7 @@ def test_a_whole_run_in_a_store_gives_what_a_disk_has(client, root, store, tmp_p
     from rrl_batch.survey.read import open_survey
 
     client.run(os.environ.update, store)
-    training = {"min_epochs": 12, "max_phi31_error": 1.0, "folds": 2}
+    training = {"select": "num_epochs_used >= 12 and phi31_error <= 1.0", "folds": 2}
     architecture = {"architecture": "ridge"}
     job = make_job(
         {"preprocess": {"points": 16}, "model": architecture, "training": training}, "test"

@@ -57,6 +57,7 @@ def archive() -> Iterator[StandIn]:
         yield archive
 
 
+@pytest.mark.long
 def test_twenty_thousand_stars_arrive_in_spite_of_every_fault_and_of_sigkill(
     archive, client, tmp_path
 ):
