@@ -5,6 +5,7 @@ import logging
 import shutil
 
 import pytest
+import sandbox
 from distributed import Event
 
 from rrl_batch import flow
@@ -116,9 +117,32 @@ def one_pass(member):
     report(1, [(member, 1, 0.5, None)])
 
 
-def test_tasks_of_two_maps_are_told_apart(client, tmp_path, monkeypatch):
+def subscribers(dask_scheduler, topic):
+    return set(dask_scheduler._broker._topics[topic].subscribers)
+
+
+@pytest.fixture
+def listening(client, monkeypatch):
+    """Set when the scheduler knows that the client listens.
+
+    What a task says before comes with its result only.
+    """
     listening, subscribe = Event("listening", client=client), client.subscribe_topic
-    monkeypatch.setattr(client, "subscribe_topic", lambda *a: (subscribe(*a), listening.set()))
+
+    def subscribe_and_tell(topic, handler):
+        subscribe(topic, handler)
+        sandbox.until(
+            lambda: client.id in client.run_on_scheduler(subscribers, topic=topic), "listening"
+        )
+        listening.set()
+
+    monkeypatch.setattr(client, "subscribe_topic", subscribe_and_tell)
+    yield
+    listening.clear()
+
+
+@pytest.mark.usefixtures("listening")
+def test_tasks_of_two_maps_are_told_apart(client, tmp_path):
     futures = [
         client.map(one_pass, [member], key="fit", pure=False)[0] for member in ("first", "second")
     ]
@@ -126,13 +150,10 @@ def test_tasks_of_two_maps_are_told_apart(client, tmp_path, monkeypatch):
         gather(client, futures, stage="train", unit="epochs", planned=[1, 1])
     losses = state_of(tmp_path).losses
     assert {member: event.task for member, (event,) in losses.items()} == {"first": 0, "second": 1}
-    listening.clear()
 
 
-def test_a_loss_that_is_no_number_is_none(client, tmp_path, monkeypatch):
-    listening, subscribe = Event("listening", client=client), client.subscribe_topic
-    # what a task says before the client listens comes with its result only
-    monkeypatch.setattr(client, "subscribe_topic", lambda *a: (subscribe(*a), listening.set()))
+@pytest.mark.usefixtures("listening")
+def test_a_loss_that_is_no_number_is_none(client, tmp_path):
     with recording(client, "diverges", tmp_path):
         gather(
             client, client.map(epochs, [2], pure=False), stage="train", unit="epochs",

@@ -13,6 +13,8 @@ from rrl_batch.training.problem import FitSettings, MemberId, Problem, Scaling
 
 N_STARS, N_POINTS = 48, 8
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 
 @pytest.fixture
 def curves():
