@@ -2,6 +2,10 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _MOST_CHARACTERS = 1_500
 _MOST_COMPARED = 100
@@ -45,6 +49,13 @@ def first_line(error: BaseException) -> str:
     """Return the first line of what a library says of a failure, to be part of a sentence."""
     said = str(error).strip() or type(error).__name__
     return said.splitlines()[0].rstrip(".")
+
+
+def first_fault(error: "ValidationError") -> str:
+    """Return where in a file the first of its faults is, and what it is, as part of a sentence."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"])) or "the whole file"
+    return f"{where}: {first['msg']}"
 
 
 def hint(name: str, known: Iterable[str]) -> str:

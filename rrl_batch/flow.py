@@ -170,6 +170,12 @@ def query_gaia(
     _check_local(out)
     if found := _finished_survey(out, _made_from_gaia(release, stars)):
         return found.rows
+    return _query_stars(client, out, release, stars, login)
+
+
+def _query_stars(
+    client: "Client", out: Path, release: Release, stars: StarChoice, login: Login | None
+) -> int:
     root = out.resolve()
     with span("query"):
         asked = client.submit(
@@ -184,10 +190,11 @@ def ingest_gaia(
     client: "Client", out: Path, release: Release, stars: StarChoice, login: Login | None = None
 ) -> Manifest:
     """Write a survey of a release's RR Lyrae stars, from the archive."""
+    _check_local(out)
     made_from = _made_from_gaia(release, stars)
     if found := _finished_survey(out, made_from):
         return found
-    query_gaia(client, out, release, stars, login)
+    _query_stars(client, out, release, stars, login)
     table, partitions = survey_files.plan_partitions(read_stars(out / STARS))
     staging = Staging(out.resolve() / survey_files.STAGING, len(partitions))
     staging.begin(table, partitions)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rrl_batch.contracts import Contract
 from rrl_batch.contracts.experiment import COMPARED_STARS, HISTORY, MEMBERS, OUT_OF_FOLD
 from rrl_batch.contracts.training import StarCounts
-from rrl_batch.errors import UserError, first_line
+from rrl_batch.errors import UserError, first_fault, first_line
 from rrl_batch.models.registry import ARCHITECTURES
 
 ABOUT_FILE = "experiment.json"
@@ -227,10 +227,8 @@ def _read_about(folder: Path) -> About:
     try:
         about = About.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole file"
         raise UserError(
-            f"{path} does not describe an experiment ({where}: {first['msg']}); {_REMEDY}."
+            f"{path} does not describe an experiment ({first_fault(error)}); {_REMEDY}."
         ) from None
     if about.reference not in about.cases:
         raise UserError(

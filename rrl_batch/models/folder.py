@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rrl_batch.contracts import LABELS
 from rrl_batch.contracts.training import StarCounts
-from rrl_batch.errors import UserError, first_line
+from rrl_batch.errors import UserError, first_fault, first_line
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.models.baseline import LinearBaseline
 from rrl_batch.models.registry import Static, build, n_static_of
@@ -233,11 +233,7 @@ class ModelCard(_Strict):
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is not the card of a model ({first_line(error)}).") from None
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the whole file"
-            raise UserError(
-                f"{path} is not the card of a model ({where}: {first['msg']})."
-            ) from None
+            raise UserError(f"{path} is not the card of a model ({first_fault(error)}).") from None
 
 
 def read_whole(folder: Path) -> ModelCard:

@@ -1,13 +1,15 @@
 """Where transits that come in pieces wait, until a survey can be written of them."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import pandas as pd
 
-from rrl_batch.sources.transits import partition_of_star
+from rrl_batch.sources.transits import TransitCounts, partition_of_star
 from rrl_batch.storage.commit import replacing
 from rrl_batch.storage.sky import Partition
 
@@ -50,3 +52,38 @@ class Staging:
         wanted = pd.DataFrame({"source_id": stars["source_id"], "partition": place})
         with replacing(self.wanted) as partial:
             wanted.sort_values("source_id").to_parquet(partial, index=False)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What became of a piece of the transits; each source adds what else it tells.
+
+    Parameters
+    ----------
+    counts : TransitCounts
+        Of the wanted stars.
+    unreadable : tuple of int
+        Wanted stars whose light curves could not be read.
+    fingerprint : str
+        Fingerprint of everything that the staged transits were made from.
+    """
+
+    counts: TransitCounts
+    unreadable: tuple[int, ...]
+    fingerprint: str
+
+    @classmethod
+    def finished(cls, record: Path, fingerprint: str) -> Self | None:
+        """Return what a record holds, if it is of a piece that was made from the same things."""
+        try:
+            content = json.loads(record.read_text())
+            counts = TransitCounts(**_with_tuples(content.pop("counts")))
+            found = cls(counts=counts, **_with_tuples(content))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return found if found.fingerprint == fingerprint else None
+
+
+def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
+    """Return values as they were before they went to JSON, which has lists alone."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
-from rrl_batch.errors import RunError, UserError
+from rrl_batch.errors import RunError, UserError, first_fault
 from rrl_batch.storage.commit import flush, is_partial, replacing, write_json
 from rrl_batch.storage.remote import content_of, rename
 from rrl_batch.storage.sky import DATASET, SIDE_FILES
@@ -124,10 +124,8 @@ class Manifest:
         try:
             return TypeAdapter(cls).validate_json(content_of(path))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the whole file"
             raise UserError(
-                f"{path} is not a manifest ({where}: {first['msg']}); make the dataset again."
+                f"{path} is not a manifest ({first_fault(error)}); make the dataset again."
             ) from None
 
     def write(self, root: Path) -> None:

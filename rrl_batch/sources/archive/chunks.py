@@ -3,21 +3,19 @@
 A call's answer is kept until its chunk is finished: whatever has arrived is not asked for again.
 """
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 import pandas as pd
 import pyarrow.parquet as pq
 
 from rrl_batch.sources.archive.call import Archive, FailedCallError, arriving
 from rrl_batch.sources.archive.products import Products, read_products
-from rrl_batch.sources.staging import Staging
-from rrl_batch.sources.transits import Sorter, TransitCounts, write_staged
+from rrl_batch.sources.staging import Staged, Staging
+from rrl_batch.sources.transits import Sorter, write_staged
 from rrl_batch.storage.commit import fingerprint, write_json
 
 ANSWERS = "answers"
@@ -26,34 +24,16 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class StagedChunk:
+class StagedChunk(Staged):
     """What became of a chunk of stars.
 
     Parameters
     ----------
-    counts : TransitCounts
-        Of its stars.
     absent : tuple of int
         Stars of which the archive has not given a light curve.
-    unreadable : tuple of int
-        Stars whose light curves could not be read.
-    fingerprint : str
-        Fingerprint of everything that the staged transits were made from.
     """
 
-    counts: TransitCounts
     absent: tuple[int, ...]
-    unreadable: tuple[int, ...]
-    fingerprint: str
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what `stage_chunk` has written."""
-        content = json.loads(path.read_text())
-        counts = content.pop("counts")
-        counts["unknown_examples"] = tuple(counts["unknown_examples"])
-        absent, unreadable = (tuple(content.pop(name)) for name in ("absent", "unreadable"))
-        return cls(TransitCounts(**counts), absent, unreadable, **content)
 
 
 def sizes_of_chunks(n_stars: int, stars_per_call: int) -> list[int]:
@@ -100,7 +80,7 @@ def stage_chunk(
     name = f"chunk-{number:05d}"
     mark = fingerprint(mark, own["source_id"].to_pylist())
     record = staging.records / f"{name}.json"
-    found = _finished(record, mark)
+    found = StagedChunk.finished(record, mark)
     if found:
         return found
     answers = _Answers(archive, staging.root / ANSWERS, f"{name}-{mark[:8]}")
@@ -122,18 +102,10 @@ def stage_chunk(
     batches = (batch for table in tables for batch in sorter.accept(table, name))
     write_staged(batches, staging.transits, staging.partitions, name)
     absent = tuple(sorted(left - unreadable))
-    staged = StagedChunk(sorter.result(), absent, tuple(sorted(unreadable)), mark)
+    staged = StagedChunk(sorter.result(), tuple(sorted(unreadable)), mark, absent)
     write_json(record, asdict(staged))
     answers.remove()
     return staged
-
-
-def _finished(record: Path, mark: str) -> StagedChunk | None:
-    try:
-        found = StagedChunk.read(record)
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return found if found.fingerprint == mark else None
 
 
 class _Answers:
