@@ -1,5 +1,6 @@
 """Verify a catalogue: every file is what the manifest says, every star is there exactly once."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,16 +71,40 @@ def read_catalogue(root: Path | str) -> pd.DataFrame:
         If there is no finished catalogue, or a file of it cannot be read.
     """
     root = path_of(root)
-    manifest = read_manifest(root)
+    pieces = catalogue_pieces(root, read_manifest(root), CATALOGUE.names)
+    return pa.concat_tables(pieces).to_pandas()
+
+
+def catalogue_pieces(
+    root: Path, manifest: Manifest, columns: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Yield the rows of a catalogue, a partition at a time; see `catalogue_piece`."""
+    for receipt in manifest.partitions:
+        yield catalogue_piece(root, receipt.path, columns)
+
+
+def catalogue_piece(root: Path, path: str, columns: Sequence[str]) -> pa.Table:
+    """Read the rows of one partition of a catalogue.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the catalogue.
+    path : str
+        File of the partition, as its receipt names it.
+    columns : sequence of str
+        Columns that are read.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or has not these columns.
+    """
     try:
-        tables = [
-            pq.read_table(readable(root / r.path), columns=CATALOGUE.names)
-            for r in manifest.partitions
-        ]
-    except (pa.ArrowException, OSError) as error:
+        return pq.read_table(readable(root / path), columns=list(columns))
+    except (pa.ArrowException, OSError, KeyError) as error:
         reason = first_line(error)
         raise UserError(f"{root} is damaged ({reason}); run 'rrl-batch verify {root}'.") from None
-    return pa.concat_tables(tables).to_pandas()
 
 
 def verify(root: Path) -> Verification:

@@ -185,6 +185,27 @@ class PopulationCurves(NamedTuple):
         coefficients = _rotated(self.coefficients, np.asarray(start, np.float64))
         return coefficients[:, :1] + on_grid(_harmonics(coefficients), n_points)
 
+    def errors_on_grid(self, n_points: int, start: npt.ArrayLike = 0.0) -> FloatArray:
+        """Return the standard errors of the curves at the phases of `on_grid`.
+
+        Parameters
+        ----------
+        n_points : int
+            Number of phases start + i / n_points.
+        start : (n_stars,) array_like, in cycles
+            The first of them.
+
+        Returns
+        -------
+        (n_stars, n_points) float64, in mag
+        """
+        phase = np.asarray(start, np.float64)[..., np.newaxis] + np.arange(n_points) / n_points
+        angle = 2 * np.pi * phase[..., np.newaxis] * np.arange(1, N_HARMONICS + 1)
+        basis = np.ones((*angle.shape[:-1], N_COEFFICIENTS))
+        basis[..., 1::2], basis[..., 2::2] = np.cos(angle), np.sin(angle)
+        variance: FloatArray = ((basis @ self.covariance) * basis).sum(axis=-1)
+        return np.sqrt(variance)
+
     def phi31(self) -> tuple[FloatArray, FloatArray]:
         """Return the phase difference phi_3 - 3 phi_1 of the cosine series, and its error.
 

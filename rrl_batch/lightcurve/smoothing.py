@@ -31,6 +31,8 @@ class MeasuredCurves(NamedTuple):
         Scatter of the epochs about the curve.
     phi31, phi31_error : (n_stars,) float64, in rad
         Phase difference of the third harmonic, [0, 2 pi), and its standard error.
+    start : (n_stars,) float64, in cycles
+        Where phase 0 of the curve is in the phases of the epochs.
     """
 
     phase: FloatArray
@@ -39,6 +41,7 @@ class MeasuredCurves(NamedTuple):
     noise: FloatArray
     phi31: FloatArray
     phi31_error: FloatArray
+    start: FloatArray
 
     @classmethod
     def none(cls, n_stars: int, n_points: int) -> Self:
@@ -48,6 +51,7 @@ class MeasuredCurves(NamedTuple):
             np.full((n_stars, n_points), np.nan),
             np.full((n_stars, N_HARMONICS), np.nan, np.complex128),
             *np.full((3, n_stars), np.nan),
+            np.zeros(n_stars),
         )
 
 
@@ -68,8 +72,9 @@ def by_spline(
     curves = smooth(stars.phase, stars.epochs.mag, stars.epochs.offsets, n_points, method)
     fit = stars.fourier
     return MeasuredCurves(
-        curves.phase, curves.mag, fit.harmonics, fit.residual_rms, fit.phi31, fit.phi31_error
-    )
+        curves.phase, curves.mag, fit.harmonics, fit.residual_rms, fit.phi31, fit.phi31_error,
+        np.zeros_like(fit.phi31),
+    )  # fmt: skip
 
 
 def by_population(
@@ -97,6 +102,7 @@ def by_population(
         curves = smooth_by_population(stars.curves(rows), prior)
         start = _start(alignment, curves, stars.brightest[rows])
         measured.mag[rows] = curves.on_grid(n_points, start)
+        measured.start[rows] = stars.brightest[rows] + curves.origin + start
         measured.harmonics[rows] = curves.harmonics
         measured.noise[rows] = curves.noise
         measured.phi31[rows], measured.phi31_error[rows] = curves.phi31()

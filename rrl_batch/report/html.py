@@ -25,6 +25,8 @@ class Table(NamedTuple):
         Headers of the columns.
     rows : list of list of str
         Cells.
+    meanings : dict of str to str
+        What a row's first cell means, where that is not plain.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Table(NamedTuple):
     note: str
     columns: list[str]
     rows: list[list[str]]
+    meanings: dict[str, str] = {}
 
 
 def environment() -> "Environment":
