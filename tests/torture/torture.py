@@ -263,7 +263,13 @@ class Torture:
             if code is not None:
                 self._note(code, command)
                 return code
-            assert time.monotonic() < end, f"a command hangs: {command.said}"
+            if time.monotonic() > end:
+                command.tell_what_it_does()
+                said = self._cluster.what_it_does()
+                raise AssertionError(
+                    f"a command hangs, after {' '.join(self._happened) or 'no fault'}:\n"
+                    f"{command.said[-20_000:]}\nThe cluster:\n{said[-20_000:]}"
+                )
         return None
 
     def _leave(self, _name: str, stage: str, _at: int) -> None:
