@@ -71,7 +71,7 @@ class ChosenStars:
             Choice("off", "Farthest from the baseline",
                    "Stars without a flag for which network and linear relation differ most.",
                    self._baseline),
-            Choice("uncertain", "Largest errors", "Stars without a flag whose feh_error is largest.",
+            Choice("uncertain", "Largest errors", "Stars without a flag, by feh_error.",
                    self._error),
             Choice("poor", "Lowest [Fe/H]", "Stars without a flag.", self._poor),
             Choice("rich", "Highest [Fe/H]", "Stars without a flag.", self._rich),

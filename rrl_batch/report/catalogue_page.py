@@ -190,10 +190,8 @@ def _light_curve(row: Row, curve: StarCurve, synthetic: bool) -> Picture:
 def _records(table: pd.DataFrame) -> list[Row]:
     """Return the rows of a table, None where there is no value."""
     columns = [name for name in table.columns if not str(name).startswith("_")]
-    rows: list[Row] = (
-        table[columns].astype(object).where(table[columns].notna(), None).to_dict("records")
-    )
-    return rows
+    known = table[columns].astype(object).where(table[columns].notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in known.to_dict("records")]
 
 
 def _commands(provenance: dict[str, Any], folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from rrl_batch.contracts.training import StarCounts
 from rrl_batch.report.catalogue_choice import Choice
 from rrl_batch.report.catalogue_counts import ERROR, ERRORS, FEH, MODE_NAMES, CatalogueCounts
 from rrl_batch.report.counting import Counts, median, quantile
-from rrl_batch.report.html import Table, count, dex, percent, signed
+from rrl_batch.report.html import Table, count, dex, feh, percent, signed
 from rrl_batch.report.page import SCORES
 from rrl_batch.report.regions import REGIONS
 from rrl_batch.report.selection import selection_table
@@ -83,8 +83,8 @@ def summary(counts: CatalogueCounts, scale: str) -> str:
     total, with_feh = int(counts.modes.table.sum()), int(counts.modes.table[:, 1:].sum())
     error = median(counts.error_by_mode.table.sum(axis=0), ERROR)
     return (
-        f"{count(total)} stars, {count(with_feh)} of them with a metallicity, on the scale {scale}; "
-        f"{count(int(counts.modes.table[:, 2].sum()))} of these have no flag. The median of "
+        f"{count(total)} stars, {count(with_feh)} of them with a metallicity, on the scale "
+        f"{scale}; {count(int(counts.modes.table[:, 2].sum()))} of these have no flag. The median of "
         f"feh_error is {dex(float(error))} dex."
     )
 
@@ -92,8 +92,8 @@ def summary(counts: CatalogueCounts, scale: str) -> str:
 def modes(found: pd.DataFrame) -> Table:
     """Return the table of pulsation modes."""
     rows = [
-        [r.mode, count(r.stars), count(r.with_feh), count(r.unflagged), *_shown(r)]
-        for r in found.itertuples()
+        [r["mode"], count(r["stars"]), count(r["with_feh"]), count(r["unflagged"]), *_shown(r)]
+        for r in found.to_dict("records")
     ]
     note = "[Fe/H] and its errors in dex; medians and percentiles of the stars that have one."
     columns = ["Mode", "Stars", "With [Fe/H]", "No flag", *_VALUES]
@@ -103,7 +103,8 @@ def modes(found: pd.DataFrame) -> Table:
 def regions(found: pd.DataFrame) -> Table:
     """Return the table of regions of the sky."""
     rows = [
-        [r.region, count(r.stars), count(r.with_feh), *_shown(r)] for r in found.itertuples()
+        [r["region"], count(r["stars"]), count(r["with_feh"]), *_shown(r)]
+        for r in found.to_dict("records")
     ]
     note = (
         "Regions are cuts in position alone, so that each has stars of others in it; b is the "
@@ -113,16 +114,17 @@ def regions(found: pd.DataFrame) -> Table:
     return Table("sky", "The sky", note, columns, rows, REGIONS)
 
 
-def _shown(row: Any) -> list[str]:
-    return [*(signed(value) for value in (row.median, row.p16, row.p84)), dex(row.median_error)]
+def _shown(row: dict[Any, Any]) -> list[str]:
+    return [*(feh(row[name]) for name in ("median", "p16", "p84")), dex(row["median_error"])]
 
 
 def errors(found: pd.DataFrame) -> Table:
     """Return the table of the error budget."""
     rows = [
-        [r.column, count(r.stars), dex(r.p16), dex(r.p50), dex(r.p84)] for r in found.itertuples()
+        [r["column"], count(r["stars"]), *(dex(r[name]) for name in ("p16", "p50", "p84"))]
+        for r in found.to_dict("records")
     ]
-    note = "In dex. Lines are medians of bins with five stars and more, bands hold 68 % of the stars."
+    note = "In dex. Lines are medians in bins of five stars and more; bands hold 68 % of the stars."
     columns = ["Column", "Stars", "16 %", "Median", "84 %"]
     return Table("errors", "Error budget", note, columns, rows, {n: _DESCRIBED[n] for n in ERRORS})
 
@@ -130,14 +132,14 @@ def errors(found: pd.DataFrame) -> Table:
 def flags(found: pd.DataFrame, n_stars: int) -> Table:
     """Return the table of flags."""
     rows = [
-        [r.flag, count(r.stars), percent(r.stars / n_stars), count(r.with_feh),
-         dex(r.median_error_with), dex(r.median_error_without)]
-        for r in found.itertuples()
+        [r["flag"], count(r["stars"]), percent(r["stars"] / n_stars), count(r["with_feh"]),
+         dex(r["median_error_with"]), dex(r["median_error_without"])]
+        for r in found.to_dict("records")
     ]  # fmt: skip
     note = (
         "A star may have several. Medians of feh_error, in dex, of the stars with and without a "
-        "flag: what the catalogue itself says of their errors. How large they are, only a comparison "
-        "with labels tells (rrl-batch evaluate)."
+        "flag: what the catalogue itself says of their errors. How large they are, only a "
+        "comparison with labels tells (rrl-batch evaluate)."
     )
     columns = ["Flag", "Stars", "Part", "With [Fe/H]", "Error with it", "Error without it"]
     meanings = {str(flag.name): DESCRIPTIONS[flag] for flag in Flag}
@@ -181,7 +183,7 @@ def stars(choice: Choice, rows: Sequence[dict[str, Any]]) -> Table:
         [
             str(r["source_id"]), str(r["best_classification"]), f"{r['period']:.5f}",
             dex(r["amplitude_g"]), dex(r["int_average_g"]), count(r["num_epochs_used"]),
-            signed(r["feh"]), dex(r["feh_error"]), signed(r["feh_baseline"]),
+            feh(r["feh"]), dex(r["feh_error"]), feh(r["feh_baseline"]),
             ", ".join(name for bit, name in names.items() if r["flags"] & bit) or "none",
         ]
         for r in rows

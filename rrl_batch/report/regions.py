@@ -26,8 +26,8 @@ REGIONS = {
     "Low latitudes": "|b| < 10°, outside of the Clouds",
     "Middle latitudes": "10° ≤ |b| < 30°, outside of the Clouds",
     "High latitudes": "|b| ≥ 30°, outside of the Clouds",
-    "Halo without Sagittarius": f"|b| ≥ 30°, outside of the Clouds, {STREAM_DISTANCE:.0f}° and more "
-    "from the plane of the stream",
+    "Halo without Sagittarius": "|b| ≥ 30°, outside of the Clouds, "
+    f"{STREAM_DISTANCE:.0f}° and more from the plane of the stream",
     "Large Magellanic Cloud": f"within {LARGE_CLOUD_RADIUS:.0f}° of its centre",
     "Small Magellanic Cloud": f"within {SMALL_CLOUD_RADIUS:.0f}° of its centre",
 }
