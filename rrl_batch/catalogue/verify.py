@@ -75,9 +75,7 @@ def read_catalogue(root: Path | str) -> pd.DataFrame:
     return pa.concat_tables(pieces).to_pandas()
 
 
-def catalogue_pieces(
-    root: Path, manifest: Manifest, columns: Sequence[str]
-) -> Iterator[pa.Table]:
+def catalogue_pieces(root: Path, manifest: Manifest, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the rows of a catalogue, a partition at a time; see `catalogue_piece`."""
     for receipt in manifest.partitions:
         yield catalogue_piece(root, receipt.path, columns)

@@ -17,11 +17,15 @@ def add_commands(commands: Commands) -> None:
     evaluate.add_argument("--out", type=Path, required=True, help="folder of metrics and figures")
     evaluate.set_defaults(command=_evaluate)
 
-    report = commands.add_parser("report", help="write the page of an experiment or a survey")
+    report = commands.add_parser(
+        "report", help="write the page of a catalogue, a survey or an experiment"
+    )
     report.add_argument(
         "folder", type=Path,
-        help="folder of an experiment, gets index.html; or of a survey, gets summary/index.html",
+        help="folder of a catalogue or a survey, gets summary/index.html; or of an experiment, "
+        "gets index.html",
     )  # fmt: skip
+    _add_origin(report)
     report.set_defaults(command=_report)
 
     verify = commands.add_parser("verify", help="check that a catalogue is whole")
@@ -33,14 +37,19 @@ def add_commands(commands: Commands) -> None:
         "--stars", type=positive, default=100, metavar="N", help="how many stars of --deep; 100"
     )
     verify.add_argument("--seed", type=int, default=0, help="another seed, other stars")
-    verify.add_argument("--survey", type=location, help="where the survey is now, if it was moved")
-    verify.add_argument("--model", type=location, help="where the model is now, if it was moved")
+    _add_origin(verify)
     verify.set_defaults(command=_verify)
 
     export = commands.add_parser("export", help="write a catalogue as one file")
     export.add_argument("catalogue", type=location, help="folder of the catalogue")
     export.add_argument("file", type=Path, help="NAME.fits, .vot, .csv or .parquet")
     export.set_defaults(command=_export)
+
+
+def _add_origin(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name what a catalogue was made from."""
+    parser.add_argument("--survey", type=location, help="where the survey is now, if it was moved")
+    parser.add_argument("--model", type=location, help="where the model is now, if it was moved")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -52,7 +61,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from rrl_batch.run import write_page
 
-    print(f"report     {write_page(options.folder)}")
+    print(f"report     {write_page(options.folder, options.survey, options.model)}")
 
 
 def _verify(options: argparse.Namespace) -> None:

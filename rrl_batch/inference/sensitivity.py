@@ -85,4 +85,3 @@ def _harmonics_of_bump(centre: Floats, order: NDArray[np.int64]) -> NDArray[np.c
     turned = np.exp(-2j * np.pi * centre[:, np.newaxis] * order)
     found: NDArray[np.complex128] = np.nan_to_num(size * turned)
     return found
-

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.population import smooth_by_population
-from rrl_batch.lightcurve.prepare import Measurement, measure
 from rrl_batch.lightcurve.population_prior import PopulationPrior
+from rrl_batch.lightcurve.prepare import Measurement, measure
 
 Floats = NDArray[np.float64]
 

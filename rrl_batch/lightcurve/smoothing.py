@@ -51,7 +51,7 @@ class MeasuredCurves(NamedTuple):
             np.full((n_stars, n_points), np.nan),
             np.full((n_stars, N_HARMONICS), np.nan, np.complex128),
             *np.full((3, n_stars), np.nan),
-            np.zeros(n_stars),
+            start=np.zeros(n_stars),
         )
 
 

@@ -31,16 +31,10 @@ class Choice(NamedTuple):
 
 
 class ChosenStars:
-    """The stars that a page shows, of as much of the sky as was looked at.
+    """The stars that a page shows, of as much of the sky as was looked at."""
 
-    Parameters
-    ----------
-    columns : list of str
-        Columns of the catalogue that are kept.
-    """
-
-    def __init__(self, columns: list[str]) -> None:
-        nothing = pd.DataFrame(columns=columns)
+    def __init__(self) -> None:
+        nothing = pd.DataFrame()
         self._examples = self._baseline = self._error = self._poor = self._rich = nothing
 
     def look_at(self, stars: pd.DataFrame) -> None:

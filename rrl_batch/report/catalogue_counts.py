@@ -122,4 +122,4 @@ class CatalogueCounts:
 def modes_of(classification: pd.Series) -> Cells:
     """Return the number of each star's mode in `MODE_NAMES`."""
     numbers = classification.map({mode: number for number, mode in enumerate(MODES)})
-    return numbers.fillna(len(MODES)).to_numpy(np.int64)
+    return np.asarray(numbers.fillna(len(MODES)), np.int64)

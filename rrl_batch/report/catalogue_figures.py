@@ -69,9 +69,7 @@ def error_map(counts: CatalogueCounts, synthetic: bool) -> "Figure":
     return _median_map(counts.order, counts.sky_error, ERROR, label, synthetic)
 
 
-def _median_map(
-    order: int, counts: Counts, bins: Bins, label: str, synthetic: bool
-) -> "Figure":
+def _median_map(order: int, counts: Counts, bins: Bins, label: str, synthetic: bool) -> "Figure":
     from matplotlib.colors import Normalize
 
     values = pd.Series(median(counts.table, bins)).dropna()

@@ -17,10 +17,11 @@ from rrl_batch.report.catalogue_counts import COLUMNS, CatalogueCounts
 from rrl_batch.report.drawing import png
 from rrl_batch.report.html import Table, environment, flatten, picture
 from rrl_batch.report.sky import map_order
-from rrl_batch.report.star_figures import StarCurve, light_curve, value_of
 from rrl_batch.report.star_curves import star_curves
+from rrl_batch.report.star_figures import StarCurve, light_curve, value_of
 from rrl_batch.storage.commit import replacing, write_json
 from rrl_batch.storage.manifest import Manifest
+from rrl_batch.storage.sky import Pixel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,11 +95,11 @@ def write_catalogue_page(
     """
     manifest = read_manifest(folder)
     provenance, synthetic = manifest.provenance, bool(manifest.provenance["synthetic"])
-    counts, chosen = CatalogueCounts(map_order(manifest.rows)), ChosenStars(COLUMNS)
-    for piece in catalogue_pieces(folder, manifest, COLUMNS):
+    counts, chosen = CatalogueCounts(map_order(manifest.rows)), ChosenStars()
+    for number, piece in enumerate(catalogue_pieces(folder, manifest, COLUMNS)):
         stars = piece.to_pandas()
         counts.add(stars)
-        chosen.look_at(stars)
+        chosen.look_at(stars.assign(_piece=number))
     curves, notes = _curves(chosen, manifest, survey, model)
     numbers = tables.numbers(counts)
     page = (
@@ -159,13 +160,16 @@ def _curves(
         if survey or model:
             raise
         return {}, [f"No light curves are shown, since survey or model are not there. {error}"]
-    wanted = {row["source_id"] for choice in chosen.choices for row in _records(choice.stars)}
+    pixels = [Pixel.from_path(receipt.path) for receipt in manifest.partitions]
+    wanted = {
+        int(star): pixels[piece]
+        for choice in chosen.choices
+        for star, piece in zip(choice.stars["source_id"], choice.stars["_piece"], strict=True)
+    }
     return star_curves(origin, source, wanted), []
 
 
-def _of_stars(
-    chosen: ChosenStars, curves: dict[int, StarCurve], synthetic: bool
-) -> list[Section]:
+def _of_stars(chosen: ChosenStars, curves: dict[int, StarCurve], synthetic: bool) -> list[Section]:
     sections = []
     for choice in chosen.choices:
         rows = _records(choice.stars)

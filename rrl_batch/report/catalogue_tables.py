@@ -81,11 +81,12 @@ def _values(feh: Counts, error: Counts) -> dict[str, Any]:
 def summary(counts: CatalogueCounts, scale: str) -> str:
     """Return in a few sentences what is in the catalogue."""
     total, with_feh = int(counts.modes.table.sum()), int(counts.modes.table[:, 1:].sum())
-    error = median(counts.error_by_mode.table.sum(axis=0), ERROR)
+    unflagged = int(counts.modes.table[:, 2].sum())
+    error = float(median(counts.error_by_mode.table.sum(axis=0), ERROR))
     return (
         f"{count(total)} stars, {count(with_feh)} of them with a metallicity, on the scale "
-        f"{scale}; {count(int(counts.modes.table[:, 2].sum()))} of these have no flag. The median of "
-        f"feh_error is {dex(float(error))} dex."
+        f"{scale}; {count(unflagged)} of these have no flag. The median of feh_error is "
+        f"{dex(error)} dex."
     )
 
 

@@ -1,6 +1,6 @@
 """The figures of a survey: where its stars are, and how they were observed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,6 @@ from rrl_batch.report.sky import draw_map, ends_of, map_order, pixels_of, square
 from rrl_batch.report.survey_stars import MODES, OTHER
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _COLOURS = {"RRab": BLUE, "RRc": VERMILION, "RRd": GREEN, OTHER: PURPLE}
