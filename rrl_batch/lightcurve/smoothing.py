@@ -50,8 +50,7 @@ class MeasuredCurves(NamedTuple):
             np.tile(np.arange(n_points) / n_points, (n_stars, 1)),
             np.full((n_stars, n_points), np.nan),
             np.full((n_stars, N_HARMONICS), np.nan, np.complex128),
-            *np.full((3, n_stars), np.nan),
-            start=np.zeros(n_stars),
+            *np.concatenate([np.full((3, n_stars), np.nan), np.zeros((1, n_stars))]),
         )
 
 

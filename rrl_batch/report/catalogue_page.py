@@ -39,6 +39,7 @@ class Section(NamedTuple):
 
     table: Table
     figures: Sequence[Picture] = ()
+    narrow: bool = False
 
 
 _OF_MODES: list[tuple[Callable[[CatalogueCounts, bool], "Figure"], str, str]] = [
@@ -178,7 +179,7 @@ def _of_stars(chosen: ChosenStars, curves: dict[int, StarCurve], synthetic: bool
             for row in rows
             if row["source_id"] in curves
         ]
-        sections.append(Section(tables.stars(choice, rows), shown))
+        sections.append(Section(tables.stars(choice, rows), shown, narrow=True))
     return sections
 
 

@@ -72,6 +72,8 @@ def draw_map(axes: "Axes", order: int, values: pd.Series, norm: Any, label: str)
         What the values are, with their unit.
     """
     from matplotlib.collections import PolyCollection
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     pixels = tuple(Pixel(order, int(number)) for number in values.index)
     shapes = polygons(pixels)
@@ -84,8 +86,12 @@ def draw_map(axes: "Axes", order: int, values: pd.Series, norm: Any, label: str)
     _draw_grid(axes)
     figure = axes.get_figure()
     assert figure is not None  # noqa: S101 -- new_figure has made it
-    figure.colorbar(cells, ax=axes, label=label, orientation="horizontal", shrink=0.7, pad=0.02,
-                    extend="both", aspect=40)  # fmt: skip
+    bar = figure.colorbar(cells, ax=axes, label=label, orientation="horizontal", shrink=0.7,
+                          pad=0.02, extend="both", aspect=40)  # fmt: skip
+    if isinstance(norm, LogNorm):
+        bar.ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        bar.ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _draw_grid(axes: "Axes") -> None:

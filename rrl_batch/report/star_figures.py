@@ -107,14 +107,15 @@ def _draw_light_curve(axes: "Axes", curve: DrawnCurve) -> None:
     phase, mag = np.concatenate([curve.phase, curve.phase + 1]), np.tile(curve.mag, 2)
     error = np.nan_to_num(np.tile(curve.mag_error, 2))
     axes.errorbar(phase, mag, error, fmt="o", markersize=3, color=VERMILION, alpha=0.75,
-                  elinewidth=0.8, markeredgewidth=0, label="epochs")  # fmt: skip
+                  elinewidth=0.8, markeredgewidth=0, label="epochs", zorder=3)  # fmt: skip
     if np.isfinite(curve.curve).any():
         grid, line = np.append(curve.grid, curve.grid + 1), np.tile(curve.curve, 2)
         width = np.tile(curve.error, 2)
+        axes.plot(grid, line, color=BLUE, linewidth=1.5, label="smoothed")
         axes.fill_between(grid, line - width, line + width, color=BLUE, alpha=0.25, linewidth=0,
-                          label="its standard error")  # fmt: skip
-        axes.plot(grid, line, color=BLUE, linewidth=1.5, label="smoothed curve")
-        axes.legend(frameon=False, fontsize=7, loc="lower center", ncols=3)
+                          label="its error")  # fmt: skip
+        axes.legend(frameon=False, fontsize=7, loc="lower center", ncols=3, handlelength=1.4,
+                    columnspacing=1.2)  # fmt: skip
         # outliers may leave the panel: the curve must be seen
         middle, span = (line.max() + line.min()) / 2, np.ptp(line)
         axes.set_ylim(middle - 0.75 * span - 0.05, middle + 0.85 * span + 0.05)
