@@ -28,6 +28,13 @@ def add_commands(commands: Commands) -> None:
     _add_origin(report)
     report.set_defaults(command=_report)
 
+    star = commands.add_parser("star", help="show a single star of a catalogue")
+    star.add_argument("source_id", type=int, help="identifier of the star")
+    star.add_argument("--catalogue", type=location, required=True, help="folder of the catalogue")
+    star.add_argument("--plot", type=Path, metavar="FILE", help="figure: NAME.png, .svg or .pdf")
+    _add_origin(star)
+    star.set_defaults(command=_star)
+
     verify = commands.add_parser("verify", help="check that a catalogue is whole")
     verify.add_argument("catalogue", type=location, help="folder of the catalogue")
     verify.add_argument(
@@ -62,6 +69,18 @@ def _report(options: argparse.Namespace) -> None:
     from rrl_batch.run import write_page
 
     print(f"report     {write_page(options.folder, options.survey, options.model)}")
+
+
+def _star(options: argparse.Namespace) -> None:
+    from rrl_batch.report.star import check_figure, look_at_star
+
+    if options.plot:
+        check_figure(options.plot)
+    star = look_at_star(options.catalogue, options.source_id, options.survey, options.model)
+    print("\n".join(star.lines()))
+    if options.plot:
+        star.draw(options.plot)
+        print(f"figure     {options.plot}")
 
 
 def _verify(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 _QUARTERS = (-1.9, -1.5, -1.1)
 """Between the four ranges of [Fe/H], in dex, of which each mode has an example."""
 
-_WORST = 4
+_WORST = 3
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """Odd, and without a pattern in its bits: identifiers times this are as good as drawn by lot."""
 
@@ -60,7 +60,10 @@ class ChosenStars:
         found = [
             Choice("examples", "Examples",
                    "For each mode a star of each of four ranges of [Fe/H], drawn by lot from those "
-                   "without a flag; from the others where there is none.",
+                   "without a flag, or from the others where there is none. Above, the epochs and "
+                   "the smoothed curve with its standard error; below, what the prediction depends "
+                   "on: by how much [Fe/H] would change if the curve were 0.01 mag fainter about a "
+                   "phase.",
                    self._examples),
             Choice("off", "Farthest from the baseline",
                    "Stars without a flag for which network and linear relation differ most.",

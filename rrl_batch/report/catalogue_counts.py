@@ -1,12 +1,15 @@
 """What a catalogue's page shows of all stars: counts in bins, which add up over the sky."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from rrl_batch.catalogue.verify import catalogue_pieces, read_manifest
 from rrl_batch.contracts import CATALOGUE, Flag
 from rrl_batch.report.counting import Bins, Cells, Counts
 from rrl_batch.report.regions import REGIONS, regions_of
-from rrl_batch.report.sky import pixels_of
+from rrl_batch.report.sky import map_order, pixels_of
 from rrl_batch.report.survey_stars import MODES, OTHER
 
 MODE_NAMES = (*MODES, OTHER)
@@ -117,6 +120,26 @@ class CatalogueCounts:
         self.density.add(pixels)
         self.sky_feh.add(pixels, feh[placed])
         self.sky_error.add(pixels, error[placed])
+
+
+def count_catalogue(root: Path) -> CatalogueCounts:
+    """Count the stars of a catalogue, read partition by partition.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the catalogue.
+
+    Raises
+    ------
+    UserError
+        If there is no finished catalogue, or a file of it cannot be read.
+    """
+    manifest = read_manifest(root)
+    counts = CatalogueCounts(map_order(manifest.rows))
+    for piece in catalogue_pieces(root, manifest, COLUMNS):
+        counts.add(piece.to_pandas())
+    return counts
 
 
 def modes_of(classification: pd.Series) -> Cells:

@@ -109,8 +109,8 @@ def _distributions(
     axes.set(xlabel=FEH_LABEL, ylabel=label)
     if len(used):
         axes.set_xlim(edges[used[0]] - 0.1, edges[used[-1] + 1] + 0.1)
-        axes.set_ylim(0, None)
-        axes.legend(frameon=False, fontsize=8, loc="upper left")
+        axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
+        axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
     _open(axes)
     return figure
 

@@ -18,7 +18,7 @@ from rrl_batch.report.regions import REGIONS
 from rrl_batch.report.selection import selection_table
 
 _DESCRIBED = {column.name: column.description for column in CATALOGUE.columns}
-_VALUES = ["median [Fe/H]", "16 %", "84 %", "median error"]
+_VALUES = ["Median [Fe/H]", "16 %", "84 %", "Median error"]
 
 
 def numbers(counts: CatalogueCounts) -> dict[str, pd.DataFrame]:
@@ -182,7 +182,7 @@ def stars(choice: Choice, rows: Sequence[dict[str, Any]]) -> Table:
     names = {int(flag): str(flag.name) for flag in Flag}
     shown = [
         [
-            str(r["source_id"]), str(r["best_classification"]), f"{r['period']:.5f}",
+            str(r["source_id"]), str(r["best_classification"]), _period(r["period"]),
             dex(r["amplitude_g"]), dex(r["int_average_g"]), count(r["num_epochs_used"]),
             feh(r["feh"]), dex(r["feh_error"]), feh(r["feh_baseline"]),
             ", ".join(name for bit, name in names.items() if r["flags"] & bit) or "none",
@@ -192,3 +192,7 @@ def stars(choice: Choice, rows: Sequence[dict[str, Any]]) -> Table:
     columns = ["Star", "Mode", "Period (d)", "Amplitude (mag)", "G (mag)", "Epochs", "[Fe/H]",
                "Error", "Baseline", "Flags"]  # fmt: skip
     return Table(choice.place, choice.title, choice.note, columns, shown)
+
+
+def _period(value: float | None) -> str:
+    return "–" if value is None else f"{value:.5f}"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rrl_batch.inference.sensitivity import N_PHASES
 from rrl_batch.lightcurve.drawn import DrawnCurve
 from rrl_batch.report.catalogue_counts import CatalogueCounts
-from rrl_batch.report.catalogue_figures import FEH_LABEL, draw_bailey_diagram, draw_distribution
+from rrl_batch.report.catalogue_figures import draw_bailey_diagram, draw_distribution
 from rrl_batch.report.drawing import BLUE, DARK, GREEN, GREY, PURPLE, VERMILION, new_figure
 
 if TYPE_CHECKING:
@@ -83,12 +83,13 @@ def star_page(
     else:
         _draw_light_curve(upper, curve.drawn)
         _draw_sensitivity(lower, curve.sensitivity)
-    upper.set_title(f"{star['source_id']}  ({star['best_classification']})", parse_math=False)
+    upper.set_title(f"{star['source_id']} ({star['best_classification']}): {value_of(star)}",
+                    fontsize=10, parse_math=False)  # fmt: skip
     draw_bailey_diagram(bailey, counts)
-    if star["period"] and star["amplitude_g"]:
+    if star["period"] is not None and star["amplitude_g"] is not None:
         bailey.plot(star["period"], star["amplitude_g"], "*", color=VERMILION, markersize=17,
                     markeredgecolor="white")  # fmt: skip
-    bailey.set_title("Place in the Bailey diagram")
+    bailey.set_title("Among all stars of the catalogue", fontsize=10)
     draw_distribution(values, counts)
     _draw_values(values, star)
     return figure
@@ -147,8 +148,7 @@ def _draw_values(axes: "Axes", star: dict[str, Any]) -> None:
                       label="feh, with its 68 % interval")  # fmt: skip
     if star["feh_baseline"] is not None:
         axes.plot(star["feh_baseline"], 1.12 * top, "D", color=DARK, label="feh_baseline")
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
-    axes.set(xlabel=FEH_LABEL)
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
 
 
 def _open(axes: "Axes") -> None:
