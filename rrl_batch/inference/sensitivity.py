@@ -55,17 +55,12 @@ def sensitivity(stars: LightCurveBatch, model: Model) -> Floats:
 def _fainter(measured: Measurement, centre: Floats) -> Measurement:
     """Return curves that are fainter about a phase each; NaN leaves one as it is."""
     folded, curves, tried = measured
-    n_harmonics = curves.harmonics.shape[1]
-    order = np.arange(1, n_harmonics + 1)
+    order = np.arange(1, curves.harmonics.shape[1] + 1)
     mag = curves.mag + bump(curves.phase, centre[:, np.newaxis])
-    # harmonics count from a phase 0 of their own: it is found by the first of them
-    first = (curves.mag * np.exp(-2j * np.pi * curves.phase)).sum(axis=1)
-    turn = np.angle(first) - np.angle(curves.harmonics[:, 0])
-    harmonics = curves.harmonics * np.exp(1j * turn[:, np.newaxis] * order)
-    with np.errstate(invalid="ignore"):
-        harmonics = np.where(harmonics == 0, 0, harmonics + _harmonics_of_bump(centre, order))
+    added = _harmonics_of_bump(centre + curves.start, order)
+    harmonics = np.where(curves.harmonics == 0, 0, curves.harmonics + added)
     counts = np.diff(folded.epochs.offsets)
-    phase = folded.phase - np.repeat(curves.start, counts)
+    phase = folded.phase - np.repeat(curves.origin, counts)
     epochs = folded.epochs._replace(mag=folded.epochs.mag + bump(phase, np.repeat(centre, counts)))
     return Measurement(
         folded._replace(epochs=epochs), curves._replace(mag=mag, harmonics=harmonics), tried

@@ -185,27 +185,6 @@ class PopulationCurves(NamedTuple):
         coefficients = _rotated(self.coefficients, np.asarray(start, np.float64))
         return coefficients[:, :1] + on_grid(_harmonics(coefficients), n_points)
 
-    def errors_on_grid(self, n_points: int, start: npt.ArrayLike = 0.0) -> FloatArray:
-        """Return the standard errors of the curves at the phases of `on_grid`.
-
-        Parameters
-        ----------
-        n_points : int
-            Number of phases start + i / n_points.
-        start : (n_stars,) array_like, in cycles
-            The first of them.
-
-        Returns
-        -------
-        (n_stars, n_points) float64, in mag
-        """
-        phase = np.asarray(start, np.float64)[..., np.newaxis] + np.arange(n_points) / n_points
-        angle = 2 * np.pi * phase[..., np.newaxis] * np.arange(1, N_HARMONICS + 1)
-        basis = np.ones((*angle.shape[:-1], N_COEFFICIENTS))
-        basis[..., 1::2], basis[..., 2::2] = np.cos(angle), np.sin(angle)
-        variance: FloatArray = ((basis @ self.covariance) * basis).sum(axis=-1)
-        return np.sqrt(variance)
-
     def phi31(self) -> tuple[FloatArray, FloatArray]:
         """Return the phase difference phi_3 - 3 phi_1 of the cosine series, and its error.
 
@@ -226,6 +205,18 @@ class PopulationCurves(NamedTuple):
         covariance = self.covariance[:, index[:, np.newaxis], index]
         variance = (gradient[:, :, np.newaxis] * covariance * gradient[:, np.newaxis]).sum((1, 2))
         return phi31, np.sqrt(variance)
+
+    def factor(self) -> FloatArray:
+        """Return the Cholesky factors of the covariances of all coefficients but the constant.
+
+        Returns
+        -------
+        (n_stars, 24, 24) float64, in mag
+        """
+        known = np.isfinite(self.coefficients[:, 0])
+        factor = np.full((len(known), N_VARIED, N_VARIED), np.nan)
+        factor[known] = np.linalg.cholesky(self.covariance[known, 1:, 1:])
+        return factor
 
 
 def statistics(

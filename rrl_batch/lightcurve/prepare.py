@@ -22,6 +22,7 @@ from rrl_batch.lightcurve.coverage import phase_gap
 from rrl_batch.lightcurve.folded import FoldedStars, folded
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.population_prior import PopulationPrior
+from rrl_batch.lightcurve.redrawn import CurveErrors, period_errors
 from rrl_batch.lightcurve.sequences import Sequences, raw_sequences, smoothed_sequences
 from rrl_batch.lightcurve.shape import intensity_mean, shape_parameters
 from rrl_batch.lightcurve.smoothing import MeasuredCurves, by_population, by_spline
@@ -42,11 +43,14 @@ class PreparedStars:
         Input of a network; NaN where there is no curve.
     shape : (n_stars, 16) float32 ndarray
         Shape parameters, in the columns `SHAPE_COLUMNS`; NaN where there is no curve.
+    errors : CurveErrors
+        How well the curves are known.
     """
 
     table: pd.DataFrame
     sequences: Sequences
     shape: NDArray[np.float32]
+    errors: CurveErrors
 
     def __len__(self) -> int:
         return len(self.table)
@@ -60,6 +64,21 @@ class PreparedStars:
     def inputs(self) -> Inputs:
         """What goes into a predictor."""
         return Inputs(self.sequences, self.shape)
+
+    def redrawn(self, rows: NDArray[np.int64]) -> Inputs:
+        """Draw the inputs of some stars anew, within the errors of their curves and periods.
+
+        Parameters
+        ----------
+        rows : (n,) int64
+            Which stars; they have a curve.
+
+        Returns
+        -------
+        Inputs
+            Sequences (n, n_draws, n_points, 2) and shape (n, n_draws, 16).
+        """
+        return self.errors.take(rows).redrawn(Inputs(*(array[rows] for array in self.inputs)))
 
 
 class Measurement(NamedTuple):
@@ -177,7 +196,21 @@ def prepared(
         max_phase_gap=np.where(stars.has_period, gap, np.nan),
         flags=flags,
     )
-    return PreparedStars(table, sequences, shape)
+    errors = CurveErrors(
+        source_id=batch.stars["source_id"].to_numpy(np.int64),
+        harmonics=curves.harmonics,
+        factor=curves.factor,
+        start=curves.start,
+        noise=curves.noise,
+        n_epochs=counts,
+        period=period,
+        period_error=period_errors(
+            epochs.time, epochs.offsets, period, curves.harmonics, curves.noise
+        ),
+        alignment=alignment,
+        raw=dataset == "raw",
+    )
+    return PreparedStars(table, sequences, shape, errors)
 
 
 def folded_and_smoothed(
