@@ -54,7 +54,7 @@ def sensitivity(stars: LightCurveBatch, model: Model) -> Floats:
 
 def _fainter(measured: Measurement, centre: Floats) -> Measurement:
     """Return curves that are fainter about a phase each; NaN leaves one as it is."""
-    folded, curves, tried = measured
+    folded, curves = measured.stars, measured.curves
     order = np.arange(1, curves.harmonics.shape[1] + 1)
     mag = curves.mag + bump(curves.phase, centre[:, np.newaxis])
     added = _harmonics_of_bump(centre + curves.start, order)
@@ -62,8 +62,8 @@ def _fainter(measured: Measurement, centre: Floats) -> Measurement:
     counts = np.diff(folded.epochs.offsets)
     phase = folded.phase - np.repeat(curves.origin, counts)
     epochs = folded.epochs._replace(mag=folded.epochs.mag + bump(phase, np.repeat(centre, counts)))
-    return Measurement(
-        folded._replace(epochs=epochs), curves._replace(mag=mag, harmonics=harmonics), tried
+    return measured._replace(
+        stars=folded._replace(epochs=epochs), curves=curves._replace(mag=mag, harmonics=harmonics)
     )
 
 

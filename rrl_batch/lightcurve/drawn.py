@@ -48,7 +48,7 @@ def drawn_curves(stars: LightCurveBatch, preparation: dict[str, Any]) -> list[Dr
         Settings of `prepare`.
     """
     settings = {name: value for name, value in preparation.items() if name != "dataset"}
-    folded, curves, _ = measure(stars, **settings | {"points": N_POINTS})
+    folded, curves, *_ = measure(stars, **settings | {"points": N_POINTS})
     offsets = folded.epochs.offsets
     # a star without a curve keeps the phases of its epochs
     origin = np.repeat(np.nan_to_num(curves.origin), np.diff(offsets))

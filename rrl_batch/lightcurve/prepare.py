@@ -19,7 +19,7 @@ from rrl_batch.contracts.flags import (
 )
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.coverage import phase_gap
-from rrl_batch.lightcurve.folded import FoldedStars, folded
+from rrl_batch.lightcurve.folded import Alignment, FoldedStars, folded
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.redrawn import CurveErrors, period_errors
@@ -92,11 +92,14 @@ class Measurement(NamedTuple):
         The smoothed curves.
     tried : (n_stars,) bool
         Whether a curve was tried.
+    alignment : {"fourier", "maximum", "rising"}
+        What phase 0 is.
     """
 
     stars: FoldedStars
     curves: MeasuredCurves
     tried: NDArray[np.bool_]
+    alignment: Alignment
 
 
 def prepare(
@@ -139,7 +142,7 @@ def prepare(
 
 def measure(
     batch: LightCurveBatch,
-    alignment: Literal["fourier", "maximum", "rising"],
+    alignment: Alignment,
     smoothing: Literal["robust", "scipy", "population"],
     points: int,
     priors: Mapping[str, PopulationPrior] | None = None,
@@ -151,8 +154,9 @@ def measure(
     if smoothing == "population":
         priors = priors or {}
         curves = by_population(stars, points, priors, alignment)
-        return Measurement(stars, curves, stars.usable & stars.mode.isin(list(priors)).to_numpy())
-    return Measurement(stars, by_spline(stars, points, smoothing), stars.usable)
+        tried = stars.usable & stars.mode.isin(list(priors)).to_numpy()
+        return Measurement(stars, curves, tried, alignment)
+    return Measurement(stars, by_spline(stars, points, smoothing), stars.usable, alignment)
 
 
 def prepared(
@@ -162,7 +166,7 @@ def prepared(
     points: int,
 ) -> PreparedStars:
     """Make network input and flags of measured light curves; see `prepare`."""
-    stars, curves, tried = measured
+    stars, curves, tried, alignment = measured
     epochs, period = stars.epochs, stars.period
     counts = np.diff(epochs.offsets)
     gap = phase_gap(stars.phase, epochs.offsets)
