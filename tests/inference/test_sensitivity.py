@@ -46,7 +46,7 @@ def test_a_bump_in_the_curve_is_that_in_the_epochs(alignment, smoothing, phase):
         return found, prepared(star(mag), changed, "smoothed", 64)
 
     measured, plain = input_of(CURVE)
-    own_phase = measured.stars.phase - measured.curves.start[0]
+    own_phase = measured.stars.phase - measured.curves.origin[0]
     _, expected = input_of(CURVE + bump(own_phase, np.array(phase)))
     _, found = input_of(CURVE, phase)
     # the phase 0 of a curve with a bump moves a little: compared is what does not depend on it
