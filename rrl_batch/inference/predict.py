@@ -71,6 +71,11 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
         feh_lo=feh - error,
         feh_hi=feh + error,
         feh_baseline=np.where(predictable, _baseline(table, ensemble, folds[:, 0]), np.nan),
+        int_average_g=table["mean_mag"],
+        amplitude_g=table["amplitude"],
+        phi31_g=table["phi31"],
+        phi31_g_error=table["phi31_error"],
+        phase_gap=table["max_phase_gap"],
         flags=flags,
     )
     return rows[CATALOGUE.names]

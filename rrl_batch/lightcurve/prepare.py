@@ -23,7 +23,7 @@ from rrl_batch.lightcurve.folded import folded
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.sequences import Sequences, raw_sequences, smoothed_sequences
-from rrl_batch.lightcurve.shape import shape_parameters
+from rrl_batch.lightcurve.shape import intensity_mean, shape_parameters
 from rrl_batch.lightcurve.smoothing import by_population, by_spline
 
 
@@ -35,8 +35,9 @@ class PreparedStars:
     ----------
     table : pandas.DataFrame
         The star table's columns, and what was measured on the curve: `num_epochs_used`,
-        `phi31` and `phi31_error` (rad, cosine convention), `amplitude` (mag, of the smoothed
-        curve), `max_phase_gap` (cycles) and `flags`.
+        `phi31` and `phi31_error` (rad, cosine convention), `amplitude` and `mean_mag` (mag, of
+        the smoothed curve; the latter is the mean of its intensity), `max_phase_gap` (cycles) and
+        `flags`.
     sequences : (n_stars, n_points, 2) float32 ndarray
         Input of a network; NaN where there is no curve.
     shape : (n_stars, 16) float32 ndarray
@@ -134,6 +135,7 @@ def prepare(
         phi31=np.where(fitted, curves.phi31, np.nan),
         phi31_error=np.where(fitted, curves.phi31_error, np.nan),
         amplitude=np.where(fitted, amplitude, np.nan),
+        mean_mag=np.where(fitted, intensity_mean(curves.mag), np.nan),
         max_phase_gap=np.where(stars.has_period, gap, np.nan),
         flags=flags,
     )

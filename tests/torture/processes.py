@@ -82,6 +82,13 @@ class Cluster:
         """Whether its scheduler is there."""
         return self._process.poll() is None
 
+    def what_it_does(self) -> str:
+        """Return what its processes have printed, with what their threads do just now."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGUSR1)
+        time.sleep(2.0)
+        return self._log.read_text(errors="replace")
+
     def kill(self) -> None:
         """Kill the scheduler, of which the workers die, and whatever is left of them."""
         self._process.kill()
@@ -133,6 +140,11 @@ class Command:
         time.sleep(seconds)
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         return os.waitstatus_to_exitcode(status) if pid else None
+
+    def tell_what_it_does(self) -> None:
+        """Let it print what its threads do just now."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGUSR1)
 
     def kill(self) -> None:
         """Kill it."""

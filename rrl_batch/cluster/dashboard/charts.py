@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter
+from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter, Title
 from bokeh.plotting import figure
 
 from rrl_batch.cluster.events import EpochEnded
@@ -22,9 +22,11 @@ MOST_POINTS = 200
 
 
 def _figure(title: str, height: int = 230, **options: Any) -> Any:
+    # a string becomes a title only while nobody has switched off Bokeh's validation, which Dask's
+    # dashboard does now and then, for all threads
     plot = figure(
-        title=title, height=height, sizing_mode="stretch_width", tools="", toolbar_location=None,
-        min_width=260, **options,
+        title=Title(text=title), height=height, sizing_mode="stretch_width", tools="",
+        toolbar_location=None, min_width=260, **options,
     )  # fmt: skip
     plot.outline_line_color = None
     plot.grid.grid_line_color = "#F0F0F0"

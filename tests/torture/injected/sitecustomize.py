@@ -6,6 +6,7 @@ has happened. The product knows nothing of it: steps are noticed by an audit hoo
 in for `os.fsync` and `time.time`.
 """
 
+import faulthandler
 import fcntl
 import json
 import os
@@ -89,6 +90,9 @@ def clock():
     """Return the time, as `time.time` does."""
     return _time() - sum(behind)
 
+
+if FOLDER:
+    faulthandler.register(signal.SIGUSR1)  # a process that hangs is asked what it does
 
 if FOLDER and (ROLE == "driver" or "--multiprocessing-fork" in sys.orig_argv):
     _fsync, _time = os.fsync, time.time
