@@ -11,6 +11,7 @@ import pyarrow as pa
 from rrl_batch import __version__
 from rrl_batch.contracts import CATALOGUE, Contract, Flag
 from rrl_batch.contracts.histogram import feh_histogram
+from rrl_batch.contracts.scales import Scales
 from rrl_batch.errors import RunError
 from rrl_batch.models.folder import ModelCard
 from rrl_batch.storage.commit import fingerprint
@@ -88,14 +89,19 @@ def partition_mark(target: SurveyPartition, model: str) -> str:
 
 
 def describe(survey: Survey, card: ModelCard) -> dict[str, Any]:
-    """Return what a catalogue is: `description` in one line, `synthetic` and `scale`."""
+    """Return what a catalogue is: `description` in one line, `synthetic`, its scale."""
     synthetic = survey.synthetic or card.synthetic
     kind = "SYNTHETIC, not a measurement: " if synthetic else ""
     description = (
         f"{kind}[Fe/H] of RR Lyrae stars from their light curves ({' + '.join(card.architecture)} "
         f"ensemble, scale {card.scale}), rrl_batch {__version__}"
     )
-    return {"description": description, "synthetic": synthetic, "scale": card.scale}
+    return {
+        "description": description,
+        "synthetic": synthetic,
+        "scale": card.scale,
+        "scale_reference": Scales.read().scales.get(card.scale),
+    }
 
 
 def provenance(

@@ -326,7 +326,7 @@ def test_columns_that_are_added_are_in_every_format(
         for i in range(receipt.rows)
     ]
     if suffix == ".fits":
-        assert fits.getheader(target, 1)["TNULL15"] == -(2**31)
+        assert fits.getheader(target, 1)[f"TNULL{len(CATALOGUE.columns) + 1}"] == -(2**31)
         column = Table.read(target, unit_parse_strict="silent")["n_spectra"]
     elif suffix == ".cds":
         column = _read_cds(target)["n_spectra"]

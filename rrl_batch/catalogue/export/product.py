@@ -16,18 +16,15 @@ from rrl_batch.storage.votable import text_widths
 
 
 class Addition(Protocol):
-    """Columns that are computed for an export, from those of the catalogue.
+    """Columns that are computed for an export, from those of the catalogue."""
 
-    Attributes
-    ----------
-    columns : tuple of Column
-        The columns.
-    about : dict
-        What they are made from, by name.
-    """
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns."""
 
-    columns: tuple[Column, ...]
-    about: dict[str, Any]
+    @property
+    def about(self) -> dict[str, Any]:
+        """What they are made from, by name."""
 
     def compute(self, table: pa.Table) -> list[pa.Array]:
         """Return the values of the columns for some rows of the catalogue."""
