@@ -6,10 +6,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rrl_batch.catalogue.verify import catalogue_piece, read_manifest
+from rrl_batch.catalogue.verify import read_manifest, read_partition
 from rrl_batch.contracts import CATALOGUE
 from rrl_batch.errors import UserError
-from rrl_batch.storage.manifest import Manifest
+from rrl_batch.storage.manifest import Manifest, Receipt
 from rrl_batch.storage.sky import Pixel
 
 
@@ -54,18 +54,21 @@ def find_star(root: Path, source_id: int) -> FoundStar:
         If there is no finished catalogue, a file of it cannot be read, or the star is not in it.
     """
     manifest = read_manifest(root)
-    for path in _most_likely_first(manifest, source_id):
-        identifiers = catalogue_piece(root, path, ["source_id"])["source_id"]
+    for receipt in _most_likely_first(manifest, source_id):
+        identifiers = read_partition(root, receipt, ["source_id"])["source_id"]
         if pc.index(identifiers, source_id).as_py() >= 0:
-            rows = catalogue_piece(root, path, CATALOGUE.names)
-            return FoundStar(source_id, Pixel.from_path(path), rows)
+            rows = read_partition(root, receipt, CATALOGUE.names)
+            return FoundStar(source_id, Pixel.from_path(receipt.path), rows)
     raise UserError(
         f"Star {source_id} is none of the {manifest.rows:,} stars of {root}; give the source_id of "
         f"a star of its survey."
     )
 
 
-def _most_likely_first(manifest: Manifest, source_id: int) -> list[str]:
+def _most_likely_first(manifest: Manifest, source_id: int) -> list[Receipt]:
     """Return the partitions, first the one whose pixel a Gaia identifier names."""
-    paths = [receipt.path for receipt in manifest.partitions]
-    return sorted(paths, key=lambda path: not Pixel.from_path(path).holds_identifier(source_id))
+
+    def is_elsewhere(receipt: Receipt) -> bool:
+        return not Pixel.from_path(receipt.path).holds_identifier(source_id)
+
+    return sorted(manifest.partitions, key=is_elsewhere)

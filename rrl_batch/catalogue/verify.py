@@ -1,6 +1,5 @@
 """Verify a catalogue: every file is what the manifest says, every star is there exactly once."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,36 +70,22 @@ def read_catalogue(root: Path | str) -> pd.DataFrame:
         If there is no finished catalogue, or a file of it cannot be read.
     """
     root = path_of(root)
-    pieces = catalogue_pieces(root, read_manifest(root), CATALOGUE.names)
-    return pa.concat_tables(pieces).to_pandas()
+    partitions = read_manifest(root).partitions
+    tables = [read_partition(root, receipt, CATALOGUE.names) for receipt in partitions]
+    return pa.concat_tables(tables).to_pandas()
 
 
-def catalogue_pieces(root: Path, manifest: Manifest, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield the rows of a catalogue, a partition at a time; see `catalogue_piece`."""
-    for receipt in manifest.partitions:
-        yield catalogue_piece(root, receipt.path, columns)
-
-
-def catalogue_piece(root: Path, path: str, columns: Sequence[str]) -> pa.Table:
-    """Read the rows of one partition of a catalogue.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        Folder of the catalogue.
-    path : str
-        File of the partition, as its receipt names it.
-    columns : sequence of str
-        Columns that are read.
+def read_partition(root: Path, receipt: Receipt, columns: list[str]) -> pa.Table:
+    """Read some columns of one partition of a catalogue.
 
     Raises
     ------
     UserError
-        If the file cannot be read, or has not these columns.
+        If its file cannot be read.
     """
     try:
-        return pq.read_table(readable(root / path), columns=list(columns))
-    except (pa.ArrowException, OSError, KeyError) as error:
+        return pq.read_table(readable(root / receipt.path), columns=columns)
+    except (pa.ArrowException, OSError) as error:
         reason = first_line(error)
         raise UserError(f"{root} is damaged ({reason}); run 'rrl-batch verify {root}'.") from None
 

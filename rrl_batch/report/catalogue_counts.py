@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rrl_batch.catalogue.verify import catalogue_pieces, read_manifest
+from rrl_batch.catalogue.verify import read_manifest, read_partition
 from rrl_batch.contracts import CATALOGUE, Flag
 from rrl_batch.report.counting import Bins, Cells, Counts
 from rrl_batch.report.regions import REGIONS, regions_of
@@ -137,8 +137,8 @@ def count_catalogue(root: Path) -> CatalogueCounts:
     """
     manifest = read_manifest(root)
     counts = CatalogueCounts(map_order(manifest.rows))
-    for piece in catalogue_pieces(root, manifest, COLUMNS):
-        counts.add(piece.to_pandas())
+    for receipt in manifest.partitions:
+        counts.add(read_partition(root, receipt, COLUMNS).to_pandas())
     return counts
 
 

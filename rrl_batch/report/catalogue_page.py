@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from rrl_batch.catalogue.origin import model_of, survey_of
-from rrl_batch.catalogue.verify import catalogue_pieces, read_manifest
+from rrl_batch.catalogue.verify import read_manifest, read_partition
 from rrl_batch.errors import UserError
 from rrl_batch.report import catalogue_figures as figures
 from rrl_batch.report import catalogue_tables as tables
@@ -97,8 +97,8 @@ def write_catalogue_page(
     manifest = read_manifest(folder)
     provenance, synthetic = manifest.provenance, bool(manifest.provenance["synthetic"])
     counts, chosen = CatalogueCounts(map_order(manifest.rows)), ChosenStars()
-    for number, piece in enumerate(catalogue_pieces(folder, manifest, COLUMNS)):
-        stars = piece.to_pandas()
+    for number, receipt in enumerate(manifest.partitions):
+        stars = read_partition(folder, receipt, COLUMNS).to_pandas()
         counts.add(stars)
         chosen.look_at(stars.assign(_piece=number))
     curves, notes = _curves(chosen, manifest, survey, model)

@@ -24,16 +24,16 @@ def test_every_star_is_found(tmp_path):
 
 def test_only_the_partition_that_an_identifier_names_is_read(run, monkeypatch):
     read = []
-    original = find.catalogue_piece
+    original = find.read_partition
 
-    def recorded(root, path, columns):
-        read.append(path)
-        return original(root, path, columns)
+    def recorded(root, receipt, columns):
+        read.append(receipt.path)
+        return original(root, receipt, columns)
 
-    monkeypatch.setattr(find, "catalogue_piece", recorded)
+    monkeypatch.setattr(find, "read_partition", recorded)
     manifest = read_manifest(run.catalogue)
     for receipt in manifest.partitions:
-        star = original(run.catalogue, receipt.path, ["source_id"])["source_id"][0].as_py()
+        star = original(run.catalogue, receipt, ["source_id"])["source_id"][0].as_py()
         find_star(run.catalogue, star)
     assert len(manifest.partitions) > 3
     assert set(read) == {receipt.path for receipt in manifest.partitions}
