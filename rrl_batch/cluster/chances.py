@@ -27,13 +27,21 @@ class SecondChances:
     stage : str
         What is being done.
     again : callable or None
-        From a task's number to a careful task in its place.
+        From a task's number, and whether it shall be careful, to another one in its place; without,
+        Dask is asked to do the task again, and none is careful.
+    careful : bool
+        Whether tasks can be careful.
     """
 
     def __init__(
-        self, client: "Client", stage: str, again: "Callable[[int], Future] | None"
+        self,
+        client: "Client",
+        stage: str,
+        again: "Callable[[int, bool], Future] | None",
+        careful: bool = False,
     ) -> None:
         self._client, self._stage, self._again = client, stage, again
+        self._can_be_careful = careful
         self._tries: Counter[int] = Counter()
         self._careful: set[int] = set()
         self._not_before: dict[Future, float] = {}
@@ -53,10 +61,10 @@ class SecondChances:
         if future.status != "error":
             return None
         if future in self._not_before:
-            return self._once_it_is_time(future)
+            return self._once_it_is_time(future, number)
         error = future.exception()
         killed = isinstance(error, KilledWorker)
-        to_be_careful = self._again and number not in self._careful
+        to_be_careful = self._can_be_careful and number not in self._careful
         passing = isinstance(error, (OSError, PassingError)) or (killed and not to_be_careful)
         if passing and self._tries[number] < _RETRIES:
             self._tries[number] += 1
@@ -70,11 +78,17 @@ class SecondChances:
                 "%s: a task has failed (%s); it is done again star by star where need be.",
                 self._stage, error,
             )  # fmt: skip
-            return self._again(number)
+            return self._again(number, True)
         return None
 
-    def _once_it_is_time(self, future: "Future") -> "Future":
-        if time.monotonic() > self._not_before[future]:
-            del self._not_before[future]
+    def _once_it_is_time(self, future: "Future", number: int) -> "Future | None":
+        if time.monotonic() <= self._not_before[future]:
+            return future
+        del self._not_before[future]
+        if self._again:
+            return self._again(number, number in self._careful)
+        try:
             self._client.retry([future])
+        except KeyError:  # of one that this one is made of, and that the client has not asked for
+            return None
         return future

@@ -76,10 +76,10 @@ def connected(cluster: ClusterSection) -> Iterator["Client"]:
 
     with (
         dask.config.set(settings() | {PATIENCE: 60 * cluster.start_timeout}),
+        _quiet(),
         _scheduler(cluster) as scheduler,
         _client(scheduler, cluster) as client,
         noticing_loss(client),
-        _quiet(),
     ):
         yield client
 

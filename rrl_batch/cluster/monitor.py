@@ -131,7 +131,8 @@ def gather(
     pixels: Sequence[Sequence[Pixel]] = (),
     outcome: Callable[[int, T], Outcome] | None = None,
     resources: Mapping[str, float] | None = None,
-    again: "Callable[[int], Future] | None" = None,
+    again: "Callable[[int, bool], Future] | None" = None,
+    careful: bool = False,
 ) -> list[T]:
     """Wait for tasks and return their results in order, showing how far they are.
 
@@ -156,8 +157,12 @@ def gather(
     resources : mapping of str to float, optional
         What the tasks ask for, of the workers that they wait for.
     again : callable, optional
-        From a task's number to another, careful one in its place, once it has failed, or workers
-        have died that had it: it, or another task that they had, may be at fault.
+        From the number of a task that has failed, and whether it shall be careful, to another one
+        in its place. What Dask knows as several tasks needs it: Dask's client does again only what
+        it has asked for itself.
+    careful : bool
+        Whether tasks can be careful, as they are done again when workers have died that had them:
+        they, or other tasks that these had, may be at fault.
 
     Raises
     ------
@@ -179,7 +184,7 @@ def gather(
     client.subscribe_topic(_TOPIC, messages.append)
     expected = [float(units) for units in planned]
     waiting, results = set(futures), {}
-    second = SecondChances(client, stage, again)
+    second = SecondChances(client, stage, again, careful)
     bar = tqdm(
         desc=stage,
         unit=f" {unit}",

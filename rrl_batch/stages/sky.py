@@ -74,15 +74,16 @@ def over_the_sky(
     with span(stage):
         futures = client.compute(sky.map(task, **arguments).to_delayed(), resources=resources)
 
-    def carefully(number: int) -> "Future":
-        careful = partial(task, **arguments, careful=True)
+    def again(number: int, careful: bool) -> "Future":
+        how = {"careful": True} if careful else {}
         return client.submit(
-            _each, pieces[groups[number]], careful, resources=resources, pure=False
-        )
+            _each, pieces[groups[number]], partial(task, **arguments, **how), resources=resources,
+            pure=False,
+        )  # fmt: skip
 
     done: list[list[Receipt]] = gather(
         client, futures, stage=stage, unit="stars", planned=planned, resources=resources,
-        again=carefully if isolates else None,
+        again=again, careful=isolates,
         pixels=[pixels[group] for group in groups],
         outcome=lambda i, receipts: pieces_of(pixels[groups[i]], stars[groups[i]], receipts),
     )  # fmt: skip
