@@ -29,8 +29,8 @@ from rrl_batch.sources.tables import read_labels
 from rrl_batch.storage.commit import checksum
 from rrl_batch.survey.read import open_survey
 
-N_STARS = 2_000
-REPEATS = 3
+N_STARS = 1_000
+REPEATS = 2
 SELECT = "num_epochs_used >= 12 and amplitude <= 1.4 and phi31_error <= 1.0"
 ONE_WORKER = ClusterSection(workers=1, dashboard_address="127.0.0.1:0")
 CASES = {

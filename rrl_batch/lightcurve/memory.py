@@ -1,10 +1,10 @@
 """How much memory the preparation of light curves takes."""
 
 BYTES_PER_EPOCH = 120
-BYTES_PER_POINT = 48
+BYTES_PER_POINT = 40
 """Measured as the peak of reading, preparing and predicting, rounded up."""
 
-BYTES_PER_STAR = 8_000
+BYTES_PER_STAR = 4_000
 """Of the errors of a curve, which are there in full."""
 
 BYTES_PER_POSTERIOR = 22_000
