@@ -35,6 +35,8 @@ class MeasuredCurves(NamedTuple):
         A square root F of the covariance F F' of the harmonics' coefficients.
     start : (n_stars,) float64, in cycles
         Where phase 0 of the curve is in the phases of the harmonics.
+    origin : (n_stars,) float64, in cycles
+        Where it is in the phases of the epochs.
     """
 
     phase: FloatArray
@@ -45,16 +47,17 @@ class MeasuredCurves(NamedTuple):
     phi31_error: FloatArray
     factor: FloatArray
     start: FloatArray
+    origin: FloatArray
 
     @classmethod
     def none(cls, n_stars: int, n_points: int) -> Self:
         """Return what is to be filled in, at equally spaced phases."""
         phase = np.tile(np.arange(n_points) / n_points, (n_stars, 1))
         harmonics = np.full((n_stars, N_HARMONICS), np.nan, np.complex128)
-        noise, phi31, phi31_error, start = np.full((4, n_stars), np.nan)
+        noise, phi31, phi31_error, start, origin = np.full((5, n_stars), np.nan)
         factor = np.full((n_stars, N_VARIED, N_VARIED), np.nan)
         mag = np.full_like(phase, np.nan)
-        return cls(phase, mag, harmonics, noise, phi31, phi31_error, factor, start)
+        return cls(phase, mag, harmonics, noise, phi31, phi31_error, factor, start, origin)
 
 
 def by_spline(
@@ -77,7 +80,7 @@ def by_spline(
     start = maximum_of_first_harmonic(fit.harmonics) - stars.brightest
     return MeasuredCurves(
         curves.phase, curves.mag, fit.harmonics, fit.residual_rms, fit.phi31, fit.phi31_error,
-        fit.factor, start,
+        fit.factor, start, np.zeros_like(start),
     )  # fmt: skip
 
 
@@ -111,6 +114,7 @@ def by_population(
         measured.phi31[rows], measured.phi31_error[rows] = curves.phi31()
         measured.factor[rows] = curves.factor()
         measured.start[rows] = start
+        measured.origin[rows] = stars.brightest[rows] + curves.origin + start
     return measured
 
 
