@@ -23,8 +23,8 @@ from rrl_batch.models.recurrent import UNITS
 from rrl_batch.sources.synthetic import simulate_stars
 from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 
-N_STARS = 1_000
-REPEATS = 3
+N_STARS = 300
+REPEATS = 2
 CASES = [(64, 1), (64, 5), (265, 1), (265, 5)]
 """Steps of a sequence, and members."""
 
