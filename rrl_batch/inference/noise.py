@@ -23,9 +23,8 @@ def noise_errors(
 ) -> Floats:
     """Return the noise errors of stars, from curves that were drawn anew.
 
-    One member of each kind sees the redrawn curves: members differ little in how far they are
-    moved, and so the whole costs about as much as the prediction itself. For a star that was
-    trained on it is the member that has not seen it.
+    One member of each kind sees the redrawn curves: all of them would cost several times as much as
+    the prediction. For a star that was trained on it is the member that has not seen it.
 
     Parameters
     ----------

@@ -6,9 +6,8 @@ epochs of a raw curve are moved by their scatter instead. The period is drawn as
 
 The draws are points of a balanced design: the rows of a Hadamard matrix, times signs of the star's
 own, times a square root of the covariance. Over all rows the mean square of a linear function's
-changes is its variance, exactly; over the few that are taken it is so on average over the signs,
-with two thirds of the scatter that normal deviates have. The signs are a hash of `source_id`:
-no partitioning of a survey changes them.
+changes is its variance, exactly; over the few that are taken it is so on average over the signs.
+These are a hash of `source_id`: no partitioning of a survey changes them.
 
 References
 ----------

@@ -87,7 +87,7 @@ def test_intervals_are_those_of_the_calibration_about_the_value(stars, run):
             assert star[high] - star["feh"] == pytest.approx(multiple * scale)
             assert star["feh"] - star[low] == pytest.approx(multiple * scale)
         assert star["feh_error"] == pytest.approx(c.multiples[0] * scale)
-    assert seen == {0, 1, 2}
+    assert seen >= {1, 2}
 
 
 @pytest.mark.parametrize("members", [1, 2])
