@@ -153,6 +153,11 @@ class ModelSection(Section):
         description="what networks get beside the curve: nothing, as published, the period, or "
         "all parameters of the curve's shape",
     )
+    by_mode: bool = Field(
+        False,
+        description="whether each of training.modes has members of its own; else all learn from "
+        "the stars of all modes",
+    )
     dropout: float | None = Field(
         None,
         ge=0,
@@ -757,6 +762,11 @@ class Job(Section):
             raise UserError(
                 "A search is for the settings of one architecture, and model.architecture and "
                 "model.beside have several; search for each in turn."
+            )
+        if any(point.model.by_mode and len(point.training.modes) > 1 for point in points):
+            raise UserError(
+                "A search is for the settings of one predictor, and with model.by_mode each of "
+                "training.modes has its own; search for each mode in turn."
             )
         self._require_pairs()
         return points

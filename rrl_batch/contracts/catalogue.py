@@ -25,6 +25,13 @@ CATALOGUE = Contract(
                "Upper end of the 68 % interval of feh"),
         Column("feh_baseline", F32, "dex", "phys.abund.Z",
                "Value of the linear relation in period and phi31, fitted to the same labels"),
+        Column("training_distance", F32, None, "stat.value",
+               "Distance to the fifth-nearest training star in the space of the curve's shape, "
+               "over the distance that 99 % of the training stars have; above 1 a star is "
+               "extrapolated to"),
+        Column("residual_scatter", F32, None, "stat.stdev;phot.mag",
+               "Scatter of the epochs about the curve over the one that their errors let expect; "
+               "null where these are unknown"),
         Column("num_epochs_used", pa.int32(), None, "meta.number",
                "Number of epochs that the curve was made from", nullable=False),
         Column("flags", pa.int32(), None, "meta.code.qual",

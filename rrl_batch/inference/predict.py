@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rrl_batch.contracts import CATALOGUE, Flag
 from rrl_batch.contracts.flags import NO_METALLICITY
+from rrl_batch.contracts.modes import treated_as
 from rrl_batch.inference.ensemble import Ensemble, cached_ensemble
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
@@ -41,17 +42,16 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
     ensemble = cached_ensemble(model, fingerprint)
     table = stars.table
     flags = table["flags"].to_numpy(np.int32)
-    other_mode = ~table["best_classification"].isin(ensemble.card.modes).to_numpy()
+    mode = treated_as(table["best_classification"], ensemble.card.modes)
+    other_mode = ~mode.isin(ensemble.card.modes).to_numpy()
     flags = flags | np.where(other_mode, np.int32(Flag.OTHER_MODE), np.int32(0))
     predictable = (flags & np.int32(NO_METALLICITY)) == 0
     outside = predictable & ~_in_domain(table, ensemble.card.domain)
     flags = flags | np.where(outside, np.int32(Flag.OUTSIDE_TRAINING_DOMAIN), np.int32(0))
 
     inputs = Inputs(*(array[predictable] for array in stars.inputs))
-    members = {
-        name: _in_place(values, predictable)
-        for name, values in ensemble.predict_members(inputs).items()
-    }
+    predicted = ensemble.predict_members(inputs, mode[predictable].to_numpy(object))
+    members = {name: _in_place(values, predictable) for name, values in predicted.items()}
     # NaN for a star that the model was not trained on
     folds = ensemble.held_out_by.reindex(table["source_id"]).to_numpy(np.float64)
     combined = ensemble.card.architecture
@@ -70,7 +70,7 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
         feh_gru=gru,
         feh_lo=feh - error,
         feh_hi=feh + error,
-        feh_baseline=np.where(predictable, _baseline(table, ensemble, folds[:, 0]), np.nan),
+        feh_baseline=np.where(predictable, _baseline(table, mode, ensemble, folds[:, 0]), np.nan),
         flags=flags,
     )
     return rows[CATALOGUE.names]
@@ -109,14 +109,13 @@ def _spread(members: Floats) -> Floats:
     return spread
 
 
-def _baseline(table: pd.DataFrame, ensemble: Ensemble, fold: Floats) -> Floats:
+def _baseline(table: pd.DataFrame, mode: pd.Series, ensemble: Ensemble, fold: Floats) -> Floats:
     """Return the linear relation's values, cross-fitted for training stars as the network's are."""
     values = np.full(len(table), np.nan)
-    mode = table["best_classification"].to_numpy()
     relation_number = np.where(np.isfinite(fold), fold + 1, 0)
     for name, relations in ensemble.card.baseline.items():
         for number, relation in enumerate(relations):
-            rows = (mode == name) & (relation_number == number)
+            rows = mode.isin([name]).to_numpy() & (relation_number == number)
             values[rows] = relation.predict(table["period"][rows], table["phi31"][rows])
     return values
 

@@ -11,17 +11,23 @@ from numpy.typing import NDArray
 from rrl_batch.contracts import Flag
 from rrl_batch.contracts.flags import (
     MAX_AMPLITUDE,
+    MAX_DRIFT,
     MAX_PHASE_GAP,
     MAX_PHI31_ERROR,
+    MAX_RELATIVE_SCATTER,
+    MAX_SCATTER,
     MIN_AMPLITUDE,
+    MIN_CONCENTRATION,
     MIN_EPOCHS,
     SPARSE_EPOCHS,
 )
+from rrl_batch.contracts.modes import DOUBLE_MODE, treated_as
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.coverage import phase_gap
 from rrl_batch.lightcurve.folded import folded
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.population_prior import PopulationPrior
+from rrl_batch.lightcurve.residuals import Residuals, residuals
 from rrl_batch.lightcurve.sequences import Sequences, raw_sequences, smoothed_sequences
 from rrl_batch.lightcurve.shape import shape_parameters
 from rrl_batch.lightcurve.smoothing import by_population, by_spline
@@ -36,7 +42,7 @@ class PreparedStars:
     table : pandas.DataFrame
         The star table's columns, and what was measured on the curve: `num_epochs_used`,
         `phi31` and `phi31_error` (rad, cosine convention), `amplitude` (mag, of the smoothed
-        curve), `max_phase_gap` (cycles) and `flags`.
+        curve), `max_phase_gap` (cycles), `residual_scatter` and `flags`.
     sequences : (n_stars, n_points, 2) float32 ndarray
         Input of a network; NaN where there is no curve.
     shape : (n_stars, 16) float32 ndarray
@@ -87,8 +93,8 @@ def prepare(
     points : int
         Steps of a sequence.
     priors : mapping of str to PopulationPrior, optional
-        By pulsation mode, for population smoothing and only for it; stars of other modes get no
-        curve.
+        By pulsation mode, for population smoothing and only for it; RRd without a prior of their
+        own have that of RRc, stars of other modes get no curve.
 
     Returns
     -------
@@ -99,8 +105,10 @@ def prepare(
         raise ValueError("priors belong to population smoothing, which needs them")
     stars = folded(batch, alignment)
     epochs, period = stars.epochs, stars.period
+    double = stars.mode.isin([DOUBLE_MODE]).to_numpy()
     if smoothing == "population":
         priors = priors or {}
+        stars = stars._replace(mode=treated_as(stars.mode, priors))
         curves = by_population(stars, points, priors, alignment)
         tried = stars.usable & stars.mode.isin(list(priors)).to_numpy()
     else:
@@ -128,16 +136,35 @@ def prepare(
         | _flag(Flag.AMPLITUDE, fitted & (amplitude > MAX_AMPLITUDE))
         | _flag(Flag.PHI31_UNCERTAIN, ~(curves.phi31_error <= MAX_PHI31_ERROR))
         | _flag(Flag.SMOOTHING_FAILED, tried & ~fitted)
+        | _flag(Flag.DOUBLE_MODE, double)
     )
+    about = residuals(stars)
+    flags |= _flags_of_residuals(about, fitted, double)
     table = batch.stars.assign(
         num_epochs_used=counts.astype(np.int32),
         phi31=np.where(fitted, curves.phi31, np.nan),
         phi31_error=np.where(fitted, curves.phi31_error, np.nan),
         amplitude=np.where(fitted, amplitude, np.nan),
         max_phase_gap=np.where(stars.has_period, gap, np.nan),
+        residual_scatter=np.where(fitted, about.scatter, np.nan),
         flags=flags,
     )
     return PreparedStars(table, sequences, shape)
+
+
+def _flags_of_residuals(
+    about: Residuals, fitted: NDArray[np.bool_], double: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """Return what the residuals say of stars with a curve; a second mode makes no period wrong."""
+    excess = fitted & (about.scatter > MAX_SCATTER)
+    scrambled = (about.relative > MAX_RELATIVE_SCATTER) & ~double
+    doubtful = fitted & (scrambled | (about.drift > MAX_DRIFT))
+    modulated = excess & ~doubtful & ~double & (about.concentration > MIN_CONCENTRATION)
+    return (
+        _flag(Flag.EXCESS_SCATTER, excess)
+        | _flag(Flag.PERIOD_DOUBTFUL, doubtful)
+        | _flag(Flag.MODULATED, modulated)
+    )
 
 
 def folded_and_smoothed(

@@ -66,6 +66,8 @@ class Member(_Strict):
         Number of the cross-validation that `fold` is of.
     fold : int
         The fold that it has never seen.
+    mode : str
+        The pulsation mode that it is for; empty: all that the model is for.
     epochs : int
         Passes over the training stars up to the weights that were kept.
     """
@@ -75,6 +77,7 @@ class Member(_Strict):
     architecture: str
     repeat: int
     fold: int
+    mode: str = ""
     epochs: int
 
 
@@ -124,6 +127,8 @@ class ModelCard(_Strict):
         Kinds that have members too, but no part in the model's metallicity.
     static : {"none", "period", "shape"}
         Which shape parameters networks get beside the curve.
+    by_mode : bool
+        Whether each pulsation mode has members of its own.
     dropout : float or None
         Rate of the layers of dropout; None: as published.
     preprocess : Preprocess
@@ -159,6 +164,7 @@ class ModelCard(_Strict):
     architecture: tuple[str, ...] = Field(min_length=1)
     beside: tuple[str, ...]
     static: Static
+    by_mode: bool
     dropout: float | None
     preprocess: Preprocess
     priors: dict[str, PriorFile]
@@ -187,6 +193,11 @@ class ModelCard(_Strict):
     def kinds(self) -> tuple[str, ...]:
         """All kinds of predictor that have members."""
         return tuple(dict.fromkeys((*self.architecture, *self.beside)))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Pulsation modes that have members of their own; one empty name if none has."""
+        return self.modes if self.by_mode else ("",)
 
     @property
     def combined(self) -> list[Member]:
@@ -264,9 +275,19 @@ def save_weights(network: "keras.Model", path: Path) -> str:
     return checksum(path)
 
 
-def members_of(card: ModelCard, architecture: str) -> list[Member]:
-    """Return the members of one architecture, in the card's order."""
-    return [member for member in card.members if member.architecture == architecture]
+def members_of(card: ModelCard, architecture: str, mode: str = "") -> list[Member]:
+    """Return the members of one architecture, in the card's order.
+
+    Parameters
+    ----------
+    card : ModelCard
+        A model's card.
+    architecture : str
+        One of its kinds.
+    mode : str
+        One of its `groups`: the pulsation mode that they are for, if for one.
+    """
+    return [m for m in card.members if m.architecture == architecture and m.mode == mode]
 
 
 def write_priors(folder: Path, priors: Mapping[str, PopulationPrior]) -> dict[str, PriorFile]:
@@ -329,8 +350,13 @@ def held_out_folds(folder: Path, card: ModelCard) -> pd.DataFrame:
     folds = _read_folds(_checked(folder, OUT_OF_FOLD, card.out_of_fold))
     wanted = {(repeat, fold) for repeat in folds for fold in folds[repeat].unique()}
     for name in card.kinds:
-        there = [(member.repeat, member.fold) for member in members_of(card, name)]
-        if not wanted <= set(there) or len(there) != len(set(there)):
+        # those of different modes stand in the same order
+        places = {
+            tuple((member.repeat, member.fold) for member in members_of(card, name, mode))
+            for mode in card.groups
+        }
+        there = places.pop()
+        if places or not wanted <= set(there) or len(there) != len(set(there)):
             raise UserError(
                 f"{folder / CARD} does not name a member of '{name}' for every fold; train again."
             )

@@ -101,6 +101,7 @@ def finish_model(
                 architecture=m.member.architecture,
                 repeat=m.member.repeat,
                 fold=m.member.held_out[0],
+                mode=m.member.mode,
                 epochs=m.epochs,
             )
             for m in members
@@ -137,7 +138,7 @@ def _refuse_failures(members: Sequence[FittedMember]) -> None:
     """Raise RunError if a member has come to nothing; the others are on disk by then."""
     failed = [member for member in members if member.failure]
     if failed:
-        names = ", ".join(f"{m.member.architecture} of fold {m.member.held_out[0]}" for m in failed)
+        names = ", ".join(f"{m.member.kind} of fold {m.member.held_out[0]}" for m in failed)
         raise RunError(
             f"{len(failed)} of {len(members)} members could not be fitted ({names}): "
             f"{failed[0].failure} and train again."
