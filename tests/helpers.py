@@ -15,6 +15,8 @@ from rrl_batch.storage.sky import SPATIAL_INDEX, partition, with_positions
 
 _OPTIONAL = [
     "feh", "feh_error", "feh_model_error", "feh_gru", "feh_lo", "feh_hi", "feh_baseline",
+    "int_average_g", "amplitude_g", "phi31_g", "phi31_g_error", "training_distance",
+    "residual_scatter",
 ]  # fmt: skip
 
 
@@ -39,6 +41,13 @@ def catalogue_rows(n: int = 200, seed: int = 0) -> pd.DataFrame:
             "feh_lo": feh - error,
             "feh_hi": feh + error,
             "feh_baseline": feh + rng.normal(0, 0.2, n),
+            "training_distance": rng.uniform(0.1, 1.1, n),
+            "residual_scatter": rng.uniform(0.7, 2.5, n),
+            "int_average_g": rng.uniform(11, 21, n),
+            "amplitude_g": rng.uniform(0.2, 1.3, n),
+            "phi31_g": rng.uniform(1, 3, n),
+            "phi31_g_error": rng.uniform(0.01, 0.3, n),
+            "phase_gap": rng.uniform(0.02, 0.3, n),
             "num_epochs_used": rng.integers(5, 120, n),
             "flags": flags,
         }

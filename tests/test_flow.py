@@ -61,6 +61,26 @@ def test_the_interval_is_the_total_error_about_the_value(stars, run):
     )
 
 
+def test_what_was_measured_on_the_curve_is_in_the_catalogue(run, stars):
+    batches = [b for p in open_survey(run.survey).partitions for b in p.batches()]
+    drawn = pd.concat([b.stars for b in batches]).set_index("source_id").loc[stars["source_id"]]
+    measured = stars[["int_average_g", "amplitude_g", "phi31_g", "phi31_g_error"]]
+    without = Flag.TOO_FEW_EPOCHS | Flag.NO_PERIOD | Flag.SMOOTHING_FAILED
+    no_curve = (stars["flags"] & int(without)) != 0
+    assert measured[no_curve].isna().all(axis=None)
+    assert measured.loc[~no_curve, ["int_average_g", "amplitude_g"]].notna().all(axis=None)
+    assert ((stars["phase_gap"] > 0.2) == ((stars["flags"] & int(Flag.PHASE_GAP)) != 0)).all()
+    good = ((stars["num_epochs_used"] >= 30) & (stars["phase_gap"] < 0.1)).to_numpy()
+    assert good.sum() > 50
+    # the star table has the mean and the amplitude of the curve before it was observed
+    for name, of_curve, tolerance in [
+        ("int_average_g", "int_average_g", 0.03),
+        ("amplitude_g", "peak_to_peak_g", 0.1),
+    ]:
+        difference = stars[name].to_numpy() - drawn[of_curve].to_numpy()
+        assert np.median(np.abs(difference[good])) < tolerance
+
+
 def test_a_training_star_gets_the_member_that_never_saw_it(stars, run):
     held_out = pd.read_parquet(run.model / OUT_OF_FOLD).set_index("source_id")
     trained_on = stars[stars["source_id"].isin(held_out.index)].set_index("source_id")

@@ -7,10 +7,13 @@ from rrl_batch.contracts.survey import STARS
 
 F32 = pa.float32()
 
+IDENTIFICATION = STARS.select(["source_id", "ra", "dec", "best_classification", "period"])
+"""What the catalogue takes from the survey's star table as it is; all else is measured here."""
+
 CATALOGUE = Contract(
     "catalogue",
     (
-        *STARS.select(["source_id", "ra", "dec", "best_classification", "period"]).columns,
+        *IDENTIFICATION.columns,
         Column("feh", F32, "dex", "phys.abund.Z",
                "Metallicity [Fe/H] on the scale of the model's labels"),
         Column("feh_error", F32, "dex", "stat.error;phys.abund.Z",
@@ -25,6 +28,17 @@ CATALOGUE = Contract(
                "Upper end of the 68 % interval of feh"),
         Column("feh_baseline", F32, "dex", "phys.abund.Z",
                "Value of the linear relation in period and phi31, fitted to the same labels"),
+        Column("int_average_g", F32, "mag", "phot.mag;stat.mean;em.opt",
+               "Intensity-averaged G magnitude of the smoothed curve"),
+        Column("amplitude_g", F32, "mag", "src.var.amplitude;em.opt",
+               "Peak-to-peak amplitude in G of the smoothed curve"),
+        Column("phi31_g", F32, "rad", "src.var",
+               "Fourier phase difference phi3 - 3 phi1 in G, measured on the epochs used (cosine "
+               "convention)"),
+        Column("phi31_g_error", F32, "rad", "stat.error;src.var",
+               "Standard error of phi31_g"),
+        Column("phase_gap", F32, None, "time.phase;stat.max",
+               "Largest gap in phase between neighbouring epochs, in cycles"),
         Column("training_distance", F32, None, "stat.value",
                "Distance to the fifth-nearest training star in the space of the curve's shape, "
                "over the distance that 99 % of the training stars have; above 1 a star is "

@@ -14,11 +14,13 @@ from rrl_batch.inference.by_keras import KerasEnsemble
 from rrl_batch.inference.by_kernels import KernelEnsemble
 from rrl_batch.inference.fused import FusedEnsemble
 from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.domain import TrainingDomain
 from rrl_batch.models.folder import (
     ModelCard,
     held_out_folds,
     load_member,
     members_of,
+    training_domains,
     weights_path,
 )
 from rrl_batch.models.registry import ARCHITECTURES, check_model, n_static_of
@@ -40,6 +42,8 @@ class Ensemble:
         What the model is.
     engines : dict of str to dict of str to callable
         For each of its architectures, and each of the card's groups, what evaluates the members.
+    domains : dict of str to TrainingDomain
+        For each pulsation mode, where its training stars are.
     held_out_by : pandas.DataFrame
         For each training star, by `source_id`: the folds that it was held out in, a column a
         repeat.
@@ -47,6 +51,7 @@ class Ensemble:
 
     card: ModelCard
     engines: dict[str, dict[str, Engine]]
+    domains: dict[str, TrainingDomain]
     held_out_by: pd.DataFrame
 
     @classmethod
@@ -63,7 +68,8 @@ class Ensemble:
             name: {mode: choose_engine(folder, card, name, mode) for mode in card.groups}
             for name in card.kinds
         }
-        return cls(card, engines, held_out_folds(folder, card))
+        domains = training_domains(folder, card)
+        return cls(card, engines, domains, held_out_folds(folder, card))
 
     def places(self, architecture: str) -> NDArray[np.int64]:
         """Return the repeat and fold of each member of an architecture, (n_members, 2).

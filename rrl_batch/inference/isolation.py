@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rrl_batch.contracts import Flag
+from rrl_batch.contracts.catalogue import IDENTIFICATION
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.lightcurve.batch import LightCurveBatch
 
@@ -107,7 +108,7 @@ def predict_around(
     else:
         table = predict(batch.without_epochs(failing))
     for name in table:
-        if name in batch.stars:
+        if name in IDENTIFICATION.names:
             table[name] = batch.stars[name].to_numpy()
         elif table[name].dtype.kind == "f":
             table.loc[failing, name] = np.nan

@@ -12,8 +12,7 @@ from rrl_batch.contracts.modes import treated_as
 from rrl_batch.inference.ensemble import Ensemble, cached_ensemble
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
-from rrl_batch.models.baseline import offset_from
-from rrl_batch.models.folder import Domain
+from rrl_batch.models.domain import TrainingDomain
 from rrl_batch.training.selection import Selection
 
 Floats = NDArray[np.float64]
@@ -46,8 +45,14 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
     other_mode = ~mode.isin(ensemble.card.modes).to_numpy()
     flags = flags | np.where(other_mode, np.int32(Flag.OTHER_MODE), np.int32(0))
     predictable = (flags & np.int32(NO_METALLICITY)) == 0
-    outside = predictable & ~_in_domain(table, ensemble.card.domain)
-    flags = flags | np.where(outside, np.int32(Flag.OUTSIDE_TRAINING_DOMAIN), np.int32(0))
+    distance = _distance(stars.shape, mode, ensemble.domains)
+    selection = Selection(ensemble.card.modes, ensemble.card.select)
+    selected = selection.is_selected(table.assign(best_classification=mode))
+    for flag, raised in (
+        (Flag.OUTSIDE_TRAINING_DOMAIN, ~(distance <= 1)),
+        (Flag.OUTSIDE_SELECTION, ~selected),
+    ):
+        flags = flags | np.where(predictable & raised, np.int32(flag), np.int32(0))
 
     inputs = Inputs(*(array[predictable] for array in stars.inputs))
     predicted = ensemble.predict_members(inputs, mode[predictable].to_numpy(object))
@@ -71,6 +76,12 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
         feh_lo=feh - error,
         feh_hi=feh + error,
         feh_baseline=np.where(predictable, _baseline(table, mode, ensemble, folds[:, 0]), np.nan),
+        training_distance=np.where(predictable, distance, np.nan),
+        int_average_g=table["mean_mag"],
+        amplitude_g=table["amplitude"],
+        phi31_g=table["phi31"],
+        phi31_g_error=table["phi31_error"],
+        phase_gap=table["max_phase_gap"],
         flags=flags,
     )
     return rows[CATALOGUE.names]
@@ -120,15 +131,12 @@ def _baseline(table: pd.DataFrame, mode: pd.Series, ensemble: Ensemble, fold: Fl
     return values
 
 
-def _in_domain(table: pd.DataFrame, domains: dict[str, Domain]) -> NDArray[np.bool_]:
-    """Return which stars are like those that the model was trained on."""
-    inside = pd.Series(False, index=table.index)
-    for mode, domain in domains.items():
-        offset = pd.Series(offset_from(domain.phi31_centre, table["phi31"]), table.index)
-        inside |= (
-            table["period"].between(*domain.period)
-            & offset.between(*domain.phi31_offset)
-            & table["amplitude"].between(*domain.amplitude)
-            & Selection((mode,), domain.select).is_selected(table)
-        )
-    return inside.to_numpy()
+def _distance(
+    shape: NDArray[np.float32], mode: pd.Series, domains: dict[str, TrainingDomain]
+) -> Floats:
+    """Return how far stars are from the training stars of their mode, beyond 1 if outside."""
+    distance = np.full(len(shape), np.nan)
+    for name, domain in domains.items():
+        rows = mode.isin([name]).to_numpy()
+        distance[rows] = domain.distance(shape[rows])
+    return distance

@@ -29,7 +29,7 @@ from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.residuals import Residuals, residuals
 from rrl_batch.lightcurve.sequences import Sequences, raw_sequences, smoothed_sequences
-from rrl_batch.lightcurve.shape import shape_parameters
+from rrl_batch.lightcurve.shape import intensity_mean, shape_parameters
 from rrl_batch.lightcurve.smoothing import by_population, by_spline
 
 
@@ -41,8 +41,9 @@ class PreparedStars:
     ----------
     table : pandas.DataFrame
         The star table's columns, and what was measured on the curve: `num_epochs_used`,
-        `phi31` and `phi31_error` (rad, cosine convention), `amplitude` (mag, of the smoothed
-        curve), `max_phase_gap` (cycles), `residual_scatter` and `flags`.
+        `phi31` and `phi31_error` (rad, cosine convention), `amplitude` and `mean_mag` (mag, of
+        the smoothed curve; the latter is the mean of its intensity), `max_phase_gap` (cycles),
+        `residual_scatter` and `flags`.
     sequences : (n_stars, n_points, 2) float32 ndarray
         Input of a network; NaN where there is no curve.
     shape : (n_stars, 16) float32 ndarray
@@ -139,26 +140,30 @@ def prepare(
         | _flag(Flag.DOUBLE_MODE, double)
     )
     about = residuals(stars)
-    flags |= _flags_of_residuals(about, fitted, double)
+    flags |= _flags_of_residuals(about, tried, double)
     table = batch.stars.assign(
         num_epochs_used=counts.astype(np.int32),
         phi31=np.where(fitted, curves.phi31, np.nan),
         phi31_error=np.where(fitted, curves.phi31_error, np.nan),
         amplitude=np.where(fitted, amplitude, np.nan),
+        mean_mag=np.where(fitted, intensity_mean(curves.mag), np.nan),
         max_phase_gap=np.where(stars.has_period, gap, np.nan),
-        residual_scatter=np.where(fitted, about.scatter, np.nan),
+        residual_scatter=np.where(tried, about.scatter, np.nan),
         flags=flags,
     )
     return PreparedStars(table, sequences, shape)
 
 
 def _flags_of_residuals(
-    about: Residuals, fitted: NDArray[np.bool_], double: NDArray[np.bool_]
+    about: Residuals, tried: NDArray[np.bool_], double: NDArray[np.bool_]
 ) -> NDArray[np.int32]:
-    """Return what the residuals say of stars with a curve; a second mode makes no period wrong."""
-    excess = fitted & (about.scatter > MAX_SCATTER)
+    """Return what the residuals say of stars, also of those that are left without a curve.
+
+    A second mode scatters, but makes no period wrong.
+    """
+    excess = tried & (about.scatter > MAX_SCATTER)
     scrambled = (about.relative > MAX_RELATIVE_SCATTER) & ~double
-    doubtful = fitted & (scrambled | (about.drift > MAX_DRIFT))
+    doubtful = tried & (scrambled | (about.drift > MAX_DRIFT))
     modulated = excess & ~doubtful & ~double & (about.concentration > MIN_CONCENTRATION)
     return (
         _flag(Flag.EXCESS_SCATTER, excess)

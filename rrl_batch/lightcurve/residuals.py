@@ -1,4 +1,4 @@
-"""What the residuals of the folded epochs about their curve say of a star: too much scatter, and why.
+"""What residuals of folded epochs about their curve say of a star: too much scatter, and why.
 
 The curve is the star's own Fourier fit, whatever smooths the curves of a model, so that the figures
 of all catalogues mean the same. Four numbers a star:
@@ -6,15 +6,10 @@ of all catalogues mean the same. Four numbers a star:
 - its scatter relative to what the errors of its epochs let expect, by the median, which outliers do
   not move;
 - its scatter relative to its amplitude: folded with a wrong period, no curve is left;
-- a drift of the phase in time, as a period has that is wrong by little: one more parameter in the
+- a drift of the phase in time, as a period gives that is wrong by little: one more parameter in the
   fit, along the curve's slope times the time, and how significant it is;
-- where on the curve the scatter is. With a modulated amplitude it is large far from the mean, with a
-  modulated phase where the curve is steep; a second mode, a wrong period and bad photometry scatter
-  alike everywhere. Residuals are weighted by the curve's distance from the mean, and by its slope.
-
-References
-----------
-Blazhko effect: Smolec R. 2016, in Proc. 37th Meeting of the Polish Astronomical Society, 22.
+- where on the curve the scatter is. A modulated amplitude scatters far from the mean, a modulated
+  phase where the curve is steep; a second mode, a wrong period and bad photometry everywhere alike.
 """
 
 import math
@@ -36,8 +31,8 @@ _MIN_EPOCHS = 8
 """Fewest epochs from which scatter is measured: with fewer, the curve passes through them all."""
 
 _MIN_CYCLES = 50.0
-"""Shortest light curve, in pulsation cycles, in which a drift of the phase is looked for; those that
-were folded before they were published span one cycle."""
+"""Shortest light curve, in pulsation cycles, in which a drift of the phase is looked for; one that
+was folded before it was published spans a single cycle."""
 
 _GAUSSIAN = 1.4826  # standard deviation of a normal distribution over its median deviation
 _CLIP = 4.0  # standard deviations; a single outlier must not decide where the scatter is

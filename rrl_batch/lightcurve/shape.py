@@ -30,6 +30,25 @@ N_SHAPE = len(SHAPE_COLUMNS)
 _LEAST_NOISE = 1e-4  # mag; below any photometry, it keeps the logarithm of a perfect fit finite
 
 
+def intensity_mean(mag: FloatArray) -> FloatArray:
+    """Return the magnitudes of the mean intensities of light curves.
+
+    Parameters
+    ----------
+    mag : (n_stars, n_points) float64, in mag
+        Curves at equally spaced phases.
+
+    Returns
+    -------
+    (n_stars,) float64, in mag
+        NaN where there is no curve.
+    """
+    brightest = mag.min(axis=1)
+    relative = 10 ** (-0.4 * (mag - brightest[:, np.newaxis]))
+    mean: FloatArray = brightest - 2.5 * np.log10(relative.mean(axis=1))
+    return mean
+
+
 def shape_parameters(
     harmonics: npt.NDArray[np.complex128],
     period: FloatArray,

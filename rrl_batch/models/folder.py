@@ -22,6 +22,7 @@ from rrl_batch.contracts.training import StarCounts
 from rrl_batch.errors import UserError, first_fault, first_line
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.models.baseline import LinearBaseline
+from rrl_batch.models.domain import TrainingDomain
 from rrl_batch.models.registry import Static, build, n_static_of
 from rrl_batch.storage.commit import checksum, replacing, write_json
 from rrl_batch.storage.remote import content_of, is_remote
@@ -81,8 +82,8 @@ class Member(_Strict):
     epochs: int
 
 
-class PriorFile(_Strict):
-    """A population prior in the model's folder.
+class StoredFile(_Strict):
+    """A population prior, or the training stars of a pulsation mode, in the model's folder.
 
     Parameters
     ----------
@@ -94,26 +95,6 @@ class PriorFile(_Strict):
 
     file: str = Field(pattern=r"^[\w.]+$")
     sha256: str
-
-
-class Domain(_Strict):
-    """Where training stars are: a star elsewhere is extrapolated to.
-
-    Parameters
-    ----------
-    period, phi31_offset, amplitude : tuple of float
-        Range of the training stars, in days, radians and mag.
-    phi31_centre : float
-        Circular mean of phi31, from which its offsets are counted, in radians.
-    select : str
-        The conditions of the training selection that are about stars and their curves.
-    """
-
-    period: tuple[float, float]
-    phi31_offset: tuple[float, float]
-    phi31_centre: float
-    amplitude: tuple[float, float]
-    select: str
 
 
 class ModelCard(_Strict):
@@ -133,7 +114,7 @@ class ModelCard(_Strict):
         Rate of the layers of dropout; None: as published.
     preprocess : Preprocess
         Settings of the light-curve preparation.
-    priors : dict of str to PriorFile
+    priors : dict of str to StoredFile
         Per mode: the prior of population smoothing; none with another smoothing.
     modes : tuple of str
         Pulsation modes that the model is for.
@@ -145,8 +126,10 @@ class ModelCard(_Strict):
         The ensemble.
     baseline : dict of str to list of LinearBaseline
         Per mode: the baseline fitted to all training stars, then the one of each fold's training.
-    domain : dict of str to Domain
-        Per mode, where training stars are.
+    domain : dict of str to StoredFile
+        Per mode, where training stars are; none for a mode of a single star.
+    select : str
+        The conditions of the training selection that are about stars and their curves.
     sigma : float
         68.3 % quantile of the absolute out-of-fold errors, in dex.
     metrics : dict
@@ -167,13 +150,14 @@ class ModelCard(_Strict):
     by_mode: bool
     dropout: float | None
     preprocess: Preprocess
-    priors: dict[str, PriorFile]
+    priors: dict[str, StoredFile]
     modes: tuple[str, ...]
     scale: str
     synthetic: bool
     members: list[Member] = Field(min_length=1)
     baseline: dict[str, list[LinearBaseline]]
-    domain: dict[str, Domain]
+    domain: dict[str, StoredFile]
+    select: str
     sigma: float = Field(ge=0, allow_inf_nan=False)
     metrics: dict[str, Any]
     training: dict[str, Any]
@@ -257,6 +241,7 @@ def read_whole(folder: Path) -> ModelCard:
     """
     card = ModelCard.read(folder)
     preparation(folder, card)
+    training_domains(folder, card)
     held_out_folds(folder, card)
     for member in card.members:
         weights_path(folder, member)
@@ -290,14 +275,37 @@ def members_of(card: ModelCard, architecture: str, mode: str = "") -> list[Membe
     return [m for m in card.members if m.architecture == architecture and m.mode == mode]
 
 
-def write_priors(folder: Path, priors: Mapping[str, PopulationPrior]) -> dict[str, PriorFile]:
+def write_priors(folder: Path, priors: Mapping[str, PopulationPrior]) -> dict[str, StoredFile]:
     """Write the population priors of a model, by mode, and return what the card says of them."""
     files = {}
     for mode, prior in priors.items():
         path = folder / f"population_{mode}.json"
         prior.write(path)
-        files[mode] = PriorFile(file=path.name, sha256=checksum(path))
+        files[mode] = StoredFile(file=path.name, sha256=checksum(path))
     return files
+
+
+def write_domains(folder: Path, domains: Mapping[str, TrainingDomain]) -> dict[str, StoredFile]:
+    """Write where training stars are, by mode, and return what the card says of them."""
+    files = {}
+    for mode, domain in domains.items():
+        path = folder / f"domain_{mode}.npz"
+        files[mode] = StoredFile(file=path.name, sha256=domain.write(path))
+    return files
+
+
+def training_domains(folder: Path, card: ModelCard) -> dict[str, TrainingDomain]:
+    """Return where the training stars of a model are, by mode.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, damaged, or not the one that the card names.
+    """
+    return {
+        mode: TrainingDomain.read(_checked(folder, domain.file, domain.sha256))
+        for mode, domain in card.domain.items()
+    }
 
 
 def preparation(folder: Path, card: ModelCard) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rrl_batch.contracts.training import total
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
+from rrl_batch.lightcurve.shape import N_SHAPE
 from rrl_batch.storage.manifest import Receipt, commit, finished
 from rrl_batch.storage.remote import readable
 from rrl_batch.training.selection import Selection
@@ -125,6 +126,24 @@ def read_table(root: Path, receipts: list[Receipt]) -> pd.DataFrame:
         pq.read_table(readable(root / receipt.path), columns=_COLUMNS) for receipt in receipts
     )
     return pa.concat_tables(shards).to_pandas()
+
+
+def read_shape(root: Path, receipts: list[Receipt]) -> NDArray[np.float32]:
+    """Read the shape parameters of a training set, (n_stars, 16), in the order of its table.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the training set.
+    receipts : list of Receipt
+        Its shards.
+    """
+    shards = (
+        pq.read_table(readable(root / receipt.path), columns=["shape"]) for receipt in receipts
+    )
+    flat = pa.concat_tables(shards)["shape"].combine_chunks().flatten().to_numpy()
+    shape: NDArray[np.float32] = flat.reshape(-1, N_SHAPE)
+    return shape
 
 
 def read_shards(root: Path, receipts: list[Receipt], source_ids: NDArray[np.int64]) -> TrainingSet:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers import catalogue_rows, write_catalogue
@@ -43,8 +44,8 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     rows = catalogue_rows()
     write_catalogue(tmp_path, rows)
     found = read_catalogue(tmp_path).sort_values("source_id", ignore_index=True)
-    types = {name: np.float32 for name in rows if name.startswith("feh")}
-    types |= {"num_epochs_used": np.int32, "flags": np.int32}
+    numbers = [c for c in CATALOGUE.columns if not pa.types.is_string(c.type)]
+    types = {column.name: column.type.to_pandas_dtype() for column in numbers}
     expected = rows.astype(types).sort_values("source_id", ignore_index=True)
     pd.testing.assert_frame_equal(found, expected)
 

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import i0
 
 from rrl_batch.lightcurve.fourier import fit_fourier
 from rrl_batch.lightcurve.population import FoldedCurves, smooth_by_population
 from rrl_batch.lightcurve.population_prior import PopulationPrior
-from rrl_batch.lightcurve.shape import N_SHAPE, SHAPE_COLUMNS, shape_parameters
+from rrl_batch.lightcurve.shape import N_SHAPE, SHAPE_COLUMNS, intensity_mean, shape_parameters
 
 AMPLITUDES = np.array([0.34, 0.165, 0.11, 0.07, 0.045, 0.028, 0.017])
 PHASES = np.array([1.7, 1.35, 1.1, 0.9, 0.75, 0.5, 0.3])
@@ -105,3 +106,12 @@ def test_phi31_and_its_error_are_those_of_draws_from_the_posterior():
     assert abs(np.mean(np.angle(turned))) < 0.1 * error[0]
     true = (PHASES[2] - 3 * PHASES[0]) % (2 * np.pi)
     assert abs(phi31[0] - true) < 4 * error[0]
+
+
+@given(st.floats(-5, 30), st.floats(0, 3))
+def test_the_intensity_mean_of_a_cosine_is_a_bessel_function(zero, amplitude):
+    mag = zero + amplitude * np.cos(2 * np.pi * np.arange(64) / 64)
+    expected = zero - 2.5 * np.log10(i0(0.4 * np.log(10) * amplitude))
+    found = intensity_mean(np.stack([mag, np.full(64, np.nan)]))
+    assert found[0] == pytest.approx(expected, abs=1e-9)
+    assert np.isnan(found[1])
