@@ -93,7 +93,9 @@ def catalogue() -> Iterator[str]:
         "A catalogue is a folder in the HATS layout (`lsdb.open_catalog` opens it), with a row for "
         "every star of the survey. `manifest.json`, written last, names each file with its rows and "
         "checksum, and says where the catalogue comes from; `rrl-batch verify` checks it. "
-        "`rrl-batch export` writes one file: FITS, VOTable, CSV or Parquet.\n"
+        "Its Parquet files have units, UCDs and descriptions as VOParquet has them. `rrl-batch export` "
+        "writes it as FITS, VOTable, CSV, Parquet, HATS, or as the CDS takes it, with distances if they are "
+        "asked for: [exports](exports.md).\n"
     )
     yield "## Columns\n"
     yield from columns(CATALOGUE)

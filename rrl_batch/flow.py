@@ -304,7 +304,7 @@ def predict(client: "Client", survey: Survey, model: Path, out: Path) -> Manifes
         [piece.pixel for piece in survey.partitions],
         [piece.rows for piece in survey.partitions], STARS_PER_TASK, stage="predict",
         resources=resources, isolates=True, model=ensemble, out=out.resolve(), mark=mark,
-        description=catalogue.describe(survey, card),
+        about=catalogue.describe(survey, card),
     )  # fmt: skip
     provenance = catalogue.provenance(survey, model, card, engines, made_from)
     return catalogue.finish_catalogue(

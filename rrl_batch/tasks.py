@@ -171,7 +171,7 @@ def write_catalogue_partition(
     model: Model,
     out: Path,
     mark: str,
-    description: str,
+    about: dict[str, Any],
     careful: bool = False,
 ) -> Receipt:
     """Write the catalogue of a piece of the sky.
@@ -182,7 +182,7 @@ def write_catalogue_partition(
     rows = (
         _predict(batch, model, piece, careful=careful) for batch in while_wanted(piece.batches())
     )
-    return catalogue.write_partition(rows, piece, out, model.mark, mark, description)
+    return catalogue.write_partition(rows, piece, out, model.mark, mark, about)
 
 
 def _failing_stars(

@@ -219,7 +219,7 @@ def test_the_whole_line_on_real_stars(client, shared_data, tmp_path):
     settings += ["labels.scale=dekany2022", "model.path=model"]
     # fewer, shorter fits than the job file's: this test is about the line, not its figures
     settings += ["training.folds=2", "training.epochs=2", "preprocess.points=16"]
-    settings.append("training.fraction=0.3")
+    settings.append("training.fraction=0.1")
     settings.append("training.of.gru.epochs=2")
     settings.append("cluster.workers=1")
     job = Path(__file__).parents[1] / "jobs/real.toml"

@@ -70,16 +70,24 @@ def read_catalogue(root: Path | str) -> pd.DataFrame:
         If there is no finished catalogue, or a file of it cannot be read.
     """
     root = path_of(root)
-    manifest = read_manifest(root)
+    partitions = read_manifest(root).partitions
+    tables = [read_partition(root, receipt, CATALOGUE.names) for receipt in partitions]
+    return pa.concat_tables(tables).to_pandas()
+
+
+def read_partition(root: Path, receipt: Receipt, columns: list[str]) -> pa.Table:
+    """Read some columns of one partition of a catalogue.
+
+    Raises
+    ------
+    UserError
+        If its file cannot be read.
+    """
     try:
-        tables = [
-            pq.read_table(readable(root / r.path), columns=CATALOGUE.names)
-            for r in manifest.partitions
-        ]
+        return pq.read_table(readable(root / receipt.path), columns=columns)
     except (pa.ArrowException, OSError) as error:
         reason = first_line(error)
         raise UserError(f"{root} is damaged ({reason}); run 'rrl-batch verify {root}'.") from None
-    return pa.concat_tables(tables).to_pandas()
 
 
 def verify(root: Path) -> Verification:

@@ -1,6 +1,6 @@
 """Write the catalogue, a file a partition of the survey, and what makes it whole."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,25 @@ import pandas as pd
 import pyarrow as pa
 
 from rrl_batch import __version__
-from rrl_batch.contracts import CATALOGUE, Flag
+from rrl_batch.contracts import CATALOGUE, Contract, Flag
 from rrl_batch.contracts.histogram import feh_histogram
+from rrl_batch.contracts.scales import Scales
 from rrl_batch.errors import RunError
 from rrl_batch.models.folder import ModelCard
 from rrl_batch.storage.commit import fingerprint
 from rrl_batch.storage.manifest import Manifest, Receipt, commit, finished
-from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, with_positions, write_hats_metadata
+from rrl_batch.storage.sky import (
+    INDEX_COLUMN,
+    SPATIAL_INDEX,
+    Pixel,
+    with_positions,
+    write_hats_metadata,
+)
+from rrl_batch.storage.votable import text_widths, voparquet
 from rrl_batch.survey.read import Survey, SurveyPartition
+
+FILES = Contract(CATALOGUE.table, (INDEX_COLUMN, *CATALOGUE.columns))
+"""The columns of the catalogue's files."""
 
 
 def write_partition(
@@ -25,7 +36,7 @@ def write_partition(
     root: Path,
     model: str,
     mark: str,
-    description: str,
+    about: Mapping[str, Any],
 ) -> Receipt:
     """Write the catalogue's rows of one partition of the survey, unless they are there already.
 
@@ -41,8 +52,8 @@ def write_partition(
         Fingerprint of the model.
     mark : str
         Fingerprint of everything that the catalogue is made from.
-    description : str
-        What the catalogue is, in one line.
+    about : mapping
+        What the catalogue is, as of `describe`.
 
     Returns
     -------
@@ -66,9 +77,10 @@ def write_partition(
             f"was written for them."
         )
     arrow = CATALOGUE.conform(pa.Table.from_pandas(table, preserve_index=False), "catalogue")
-    index = pa.field(SPATIAL_INDEX, pa.int64())
-    arrow = arrow.add_column(0, index, pa.array(table[SPATIAL_INDEX]))
-    return commit(root, path, arrow, own_mark, _counts(table), description, _summary(table))
+    arrow = arrow.add_column(0, INDEX_COLUMN.field, pa.array(table[SPATIAL_INDEX]))
+    described = voparquet(FILES, about, text_widths(FILES, [arrow]))
+    metadata = {"description": about["description"], **described}
+    return commit(root, path, arrow, own_mark, _counts(table), metadata, _summary(table))
 
 
 def partition_mark(target: SurveyPartition, model: str) -> str:
@@ -76,13 +88,20 @@ def partition_mark(target: SurveyPartition, model: str) -> str:
     return fingerprint(target.fingerprint, model, __version__)
 
 
-def describe(survey: Survey, card: ModelCard) -> str:
-    """Say in one line what a catalogue is."""
-    kind = "SYNTHETIC, not a measurement: " if survey.synthetic or card.synthetic else ""
-    return (
+def describe(survey: Survey, card: ModelCard) -> dict[str, Any]:
+    """Return what a catalogue is: `description` in one line, `synthetic`, its scale."""
+    synthetic = survey.synthetic or card.synthetic
+    kind = "SYNTHETIC, not a measurement: " if synthetic else ""
+    description = (
         f"{kind}[Fe/H] of RR Lyrae stars from their light curves ({' + '.join(card.architecture)} "
         f"ensemble, scale {card.scale}), rrl_batch {__version__}"
     )
+    return {
+        "description": description,
+        "synthetic": synthetic,
+        "scale": card.scale,
+        "scale_reference": Scales.read().scales.get(card.scale),
+    }
 
 
 def provenance(
@@ -94,9 +113,7 @@ def provenance(
 ) -> dict[str, Any]:
     """Return where a catalogue comes from, and what evaluated the model, for its manifest."""
     return {
-        "description": describe(survey, card),
-        "synthetic": survey.synthetic or card.synthetic,
-        "scale": card.scale,
+        **describe(survey, card),
         "survey": {"path": str(survey.path), "stars": survey.rows, **survey.provenance},
         "model": {
             "path": str(model),

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     options = make_parser().parse_args(words)
     options.line = shlex.join(["rrl-batch", *words])
-    warnings = logging.StreamHandler()
+    warnings = _BesideProgress()
     warnings.setLevel(logging.WARNING)
     logging.getLogger("rrl_batch").addHandler(warnings)
     try:
@@ -47,6 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind = type(error).__name__
         print(f"rrl-batch: failed ({kind}: {error}); --traceback shows where.", file=sys.stderr)
         return 1
+
+
+class _BesideProgress(logging.Handler):
+    """Prints messages above the progress line, which goes on below."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message."""
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)
 
 
 def make_parser() -> argparse.ArgumentParser:

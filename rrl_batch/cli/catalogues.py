@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from rrl_batch.cli.options import Commands, location, positive
+from rrl_batch.errors import UserError
 
 
 def add_commands(commands: Commands) -> None:
@@ -37,9 +38,28 @@ def add_commands(commands: Commands) -> None:
     verify.add_argument("--model", type=location, help="where the model is now, if it was moved")
     verify.set_defaults(command=_verify)
 
-    export = commands.add_parser("export", help="write a catalogue as one file")
+    export = commands.add_parser("export", help="write a catalogue in the format of other programs")
     export.add_argument("catalogue", type=location, help="folder of the catalogue")
-    export.add_argument("file", type=Path, help="NAME.fits, .vot, .csv or .parquet")
+    export.add_argument(
+        "target", type=Path,
+        help="file NAME.fits, .vot, .csv or .parquet; or a new folder NAME.hats or NAME.cds",
+    )  # fmt: skip
+    export.add_argument(
+        "--distances", metavar="RELATION", help="add distances, by a relation: muraveva2018"
+    )
+    export.add_argument(
+        "--extinction", metavar="SOURCE",
+        help="for distances: table with source_id and absorption_g or ebv, HEALPix map of E(B-V) "
+        "(.fits), MODULE:FUNCTION of positions (e.g. dustmaps.sfd:SFDQuery), or none",
+    )  # fmt: skip
+    export.add_argument(
+        "--luminosity", type=Path, metavar="FILE", help="relations to get distances by, in place "
+        "of those known",
+    )  # fmt: skip
+    export.add_argument(
+        "--relations", type=Path, metavar="FILE", help="relations between metallicity scales, in "
+        "place of those known",
+    )  # fmt: skip
     export.set_defaults(command=_export)
 
 
@@ -66,7 +86,21 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from rrl_batch.catalogue.distances import distances_of
     from rrl_batch.catalogue.export import export
 
-    rows = export(options.catalogue, options.file)
-    print(f"export     {options.file}: {rows:,} stars")
+    if options.distances and not options.extinction:
+        raise UserError(
+            "Distances need the extinction towards the stars; name a table, a map or a function by "
+            "--extinction, or give '--extinction none' where there is no dust."
+        )
+    distances = None
+    if options.distances:
+        distances = distances_of(
+            options.catalogue, options.distances, options.extinction, options.luminosity,
+            options.relations,
+        )  # fmt: skip
+    elif options.extinction or options.luminosity or options.relations:
+        raise UserError("--extinction, --luminosity and --relations are for --distances.")
+    rows = export(options.catalogue, options.target, distances=distances)
+    print(f"export     {options.target}: {rows:,} stars")

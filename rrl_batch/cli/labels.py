@@ -26,10 +26,20 @@ def add_labels(sources: Commands) -> None:
     labels.add_argument(
         "--published", type=Path, help="file of published tables, in place of those known"
     )
+    labels.add_argument(
+        "--to", metavar="SCALE",
+        help="bring labels on other scales to this one, where a relation is known; the others "
+        "stay apart",
+    )  # fmt: skip
+    labels.add_argument(
+        "--relations", type=Path, help="file of scales and relations, in place of those known"
+    )
     labels.set_defaults(command=_ingest_labels)
 
 
 def _ingest_labels(options: argparse.Namespace) -> None:
+    from rrl_batch.contracts.scales import Scales
+    from rrl_batch.sources.calibrate import on_scale
     from rrl_batch.sources.labels import from_file, from_vizier
     from rrl_batch.sources.vizier.published import Published
 
@@ -50,6 +60,16 @@ def _ingest_labels(options: argparse.Namespace) -> None:
             f"Its identifiers are said to be those of {made.made_from['release']}; a survey of "
             f"another release has others for some of the same stars."
         )
+    if options.to:
+        made = on_scale(made, options.to, Scales.read(options.relations))
+        for relation in made.made_from["calibrated"]:
+            print(
+                f"calibrated {relation['stars']:,} labels from '{relation['from']}' to "
+                f"'{relation['to']}', {relation['kept_apart']:,} kept apart: "
+                f"{relation['reference']}"
+            )
+    elif options.relations:
+        raise UserError("--relations says how to calibrate; name the scale to end on by --to.")
     made.write(options.out)
     print(f"labels     {options.out}: {made.summary}")
 

@@ -117,7 +117,7 @@ def _ingest_gaia(options: argparse.Namespace) -> None:
             return
         manifest = flow.ingest_gaia(client, options.out, release, choice, login)
     for reason, stars in manifest.provenance["absent_stars"].items():
-        print(f"{len(stars):,} stars have no light curve (the first: {stars[0]}): {reason}.")
+        print(f"without a light curve: {len(stars):,} (the first: {stars[0]}): {reason}.")
     _print_unreadable(manifest)
     _print_ingested(manifest, options.out)
 
@@ -125,7 +125,7 @@ def _ingest_gaia(options: argparse.Namespace) -> None:
 def _print_unreadable(manifest: "Manifest") -> None:
     if unreadable := manifest.provenance["unreadable_stars"]:
         print(
-            f"{len(unreadable):,} stars have light curves that cannot be read (the first: "
+            f"with a light curve that cannot be read: {len(unreadable):,} (the first: "
             f"{unreadable[0]}); they stay in the survey, without epochs."
         )
 

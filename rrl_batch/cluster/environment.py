@@ -31,5 +31,8 @@ def settings() -> dict[str, str | int]:
         "distributed.admin.tick.limit": "30s",
         # blame is not final: see `rrl_batch.cluster.chances`
         "distributed.scheduler.allowed-failures": 2,
+        # a nanny that starts its worker anew is let do so: on a busy machine that takes longer than
+        # the 15 s after which Dask would close the nanny, and then there is nobody who starts one
+        "distributed.deploy.lost-worker-timeout": "10 minutes",
         "distributed.worker.multiprocessing-method": "spawn",
     }

@@ -232,7 +232,7 @@ def commit(
     table: pa.Table,
     fingerprint: str,
     counts: dict[str, int] | None = None,
-    description: str | None = None,
+    about: Mapping[str, str] | None = None,
     summary: dict[str, Any] | None = None,
 ) -> Receipt:
     """Write a partition and its receipt, each atomically, the receipt last.
@@ -249,7 +249,7 @@ def commit(
         Fingerprint of everything that the content was made from.
     counts : dict of str to int, optional
         What was counted on the way.
-    description : str, optional
+    about : mapping of str to str, optional
         What the dataset is; goes into the metadata of the file.
     summary : dict, optional
         What else is shown of the partition.
@@ -259,7 +259,7 @@ def commit(
     RunError
         If the file cannot be written, or does not read back as it was written.
     """
-    table = table.replace_schema_metadata({"description": description} if description else None)
+    table = table.replace_schema_metadata(dict(about) if about else None)
     with replacing(root / path) as partial:
         pq.write_table(table, partial, **_layout(table.schema))
         flush(partial)

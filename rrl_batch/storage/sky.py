@@ -14,14 +14,21 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from rrl_batch.contracts import Column
 from rrl_batch.storage.commit import replacing
 from rrl_batch.storage.remote import readable
 
 SPATIAL_INDEX = "_healpix_29"
 """HEALPix index of order 29 (nested): the column that every HATS table is sorted by."""
+
+INDEX_COLUMN = Column(
+    SPATIAL_INDEX, pa.int64(), None, "pos.healpix",
+    "HEALPix index of order 29 (nested scheme, ICRS)", nullable=False,
+)  # fmt: skip
 
 DATASET = "dataset"
 SIDE_FILES = ("_metadata", "_common_metadata")

@@ -12,6 +12,7 @@ from rrl_batch.storage.commit import replacing
 from rrl_batch.storage.manifest import ROWS_PER_GROUP, Manifest, Receipt, commit, finished
 from rrl_batch.storage.remote import readable, remove_tree
 from rrl_batch.storage.sky import (
+    INDEX_COLUMN,
     SPATIAL_INDEX,
     Partition,
     Pixel,
@@ -92,10 +93,9 @@ def write_partition(
         return receipt
     stars = pd.read_parquet(readable(root / STAGING / "stars" / f"{number}.parquet"))
     batch = light_curves(stars, number)
-    index = pa.field(SPATIAL_INDEX, pa.int64())
-    table = batch.to_arrow().add_column(0, index, pa.array(stars[SPATIAL_INDEX]))
+    table = batch.to_arrow().add_column(0, INDEX_COLUMN.field, pa.array(stars[SPATIAL_INDEX]))
     counts = {"epochs": len(batch.time)}
-    return commit(root, path, table, fingerprint, counts, description)
+    return commit(root, path, table, fingerprint, counts, {"description": description})
 
 
 def finish_survey(

@@ -1,4 +1,5 @@
 import os
+import signal
 import time
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -154,6 +155,28 @@ def test_workers_that_die_of_a_task_are_a_sentence(client):
     with pytest.raises(RunError, match=r"predict: .* worker"):
         gather(client, futures, stage="predict", unit="stars", planned=[1])
     client.wait_for_workers(2, timeout=300)
+
+
+@pytest.mark.long
+def test_a_worker_that_takes_long_to_come_back_is_waited_for(tmp_path):
+    """Dask alone closes its nanny after 15 s, and then there is never a worker again."""
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        "import pathlib, time\n"
+        f"before = pathlib.Path({str(tmp_path / 'before')!r})\n"
+        "time.sleep(25 if before.exists() else 0)\n"
+        "before.touch()\n"
+    )
+    section = ClusterSection(workers=1, start_timeout=3, dashboard_address="127.0.0.1:0")
+    with (
+        dask.config.set({"distributed.worker.preload": [str(slow)]}),
+        connect(section) as client,
+    ):
+        (pid,) = client.run(os.getpid).values()
+        os.kill(pid, signal.SIGKILL)
+        again = client.submit(os.getpid, pure=False)
+        (found,) = gather(client, [again], stage="predict", unit="stars", planned=[1])
+        assert found != pid
 
 
 def test_workers_that_take_long_to_leave_are_no_failure():

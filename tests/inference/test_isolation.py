@@ -11,9 +11,11 @@ import pytest
 
 from rrl_batch import flow
 from rrl_batch.catalogue.verify import read_catalogue, verify
+from rrl_batch.cluster.connect import connect
 from rrl_batch.contracts import Flag
 from rrl_batch.errors import RunError
 from rrl_batch.inference.isolation import failing_stars, predict_around
+from rrl_batch.job import ClusterSection
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.survey.read import open_survey
 
@@ -173,13 +175,34 @@ def test_a_run_passes_by_stars_that_raise_and_stars_that_kill(client, run, tmp_p
         flow.predict(client, survey, run.model, tmp_path / "catalogue")
     finally:
         client.run(_cure, paths)
-    found = read_catalogue(tmp_path / "catalogue")
-    assert verify(tmp_path / "catalogue").faults == []
-    bad = expected["source_id"].isin([kills, raises])
+    _only_these_are_passed_by([kills, raises], tmp_path / "catalogue", expected)
+    told = [record.getMessage() for record in caplog.records]
+    for star in (kills, raises):
+        assert f"the program fails on star {star}, which is passed by" in told
+
+
+@pytest.mark.long
+def test_a_run_goes_on_when_its_workers_have_died_of_a_star(run, tmp_path, monkeypatch):
+    """As often as Dask lets them, one after the other."""
+    survey = open_survey(run.survey)
+    expected = read_catalogue(run.catalogue)
+    kills, raises = expected["source_id"][expected["feh"].notna()].iloc[[1, 100]].tolist()
+    code = POISON.replace("{KILLS}", str(kills)).replace("{RAISES}", str(raises))
+    (tmp_path / "sitecustomize.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    section = ClusterSection(workers=2, dashboard_address="127.0.0.1:0")
+    with connect(section) as other:
+        first = set(other.scheduler_info(n_workers=-1)["workers"])
+        flow.predict(other, survey, run.model, tmp_path / "catalogue")
+        assert not first & set(other.scheduler_info(n_workers=-1)["workers"])
+    _only_these_are_passed_by([kills, raises], tmp_path / "catalogue", expected)
+
+
+def _only_these_are_passed_by(stars, catalogue, expected):
+    found = read_catalogue(catalogue)
+    assert verify(catalogue).faults == []
+    bad = expected["source_id"].isin(stars)
     assert (found["flags"][bad] == int(Flag.COMPUTATION_FAILED)).all()
     # nor has it what the survey's star table says of the curve
     assert found.loc[bad, ["feh", "int_average_g", "phi31_g"]].isna().all(axis=None)
     pd.testing.assert_frame_equal(found[~bad], expected[~bad], check_exact=True)
-    told = [record.getMessage() for record in caplog.records]
-    for star in (kills, raises):
-        assert f"the program fails on star {star}, which is passed by" in told

@@ -32,8 +32,8 @@ sys.path[:0] = [str(Path(__file__).parent)]
 from compare import Found, compared, content
 from processes import Cluster, Command, asked, preload, small_disk
 
-COMMAND_SECONDS = 600.0
-"""After which a command counts as hanging, on a machine that is busy with other things."""
+COMMAND_SECONDS = 900.0
+"""After which a command counts as hanging: for 10 minutes it may wait for workers."""
 
 MOST_COMMANDS = 40
 

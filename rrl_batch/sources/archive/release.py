@@ -134,6 +134,8 @@ class Release(_Section):
         """
         own = {path.stem: path for path in _OWN.glob("*.toml")}
         path = own.get(name, Path(name))
+        if not path.is_file() and path.suffix:
+            raise UserError(f"There is no file {path}, in which a release is described.")
         if not path.is_file():
             raise UserError(
                 f"There is no release '{name}'; give a file, or one of: {', '.join(sorted(own))}."

@@ -70,8 +70,9 @@ def stars_query(query: str, archive: Archive, root: Path, folder: Path) -> int:
     except EndedQueryError as error:
         (folder / _JOB).unlink()
         raise UserError(
-            f"The archive at {archive.release.server.url} has ended the query: {error}. If the "
-            f"query is right, the same command begins it anew."
+            f"The archive at {archive.release.server.url} has ended the query: {error}. Mend "
+            f"the condition, --where; if the fault was the archive's, the same command begins the "
+            f"query anew."
         ) from None
     if not table.num_rows:
         raise UserError("No star of the archive fulfils the condition; change --where.")

@@ -1,22 +1,16 @@
 """Which published tables there are, and what their columns are called: a file of configuration."""
 
-import tomllib
-from importlib.resources import files
-from pathlib import Path
-from typing import Self
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from rrl_batch.contracts.configuration import Configuration, Strict
 from rrl_batch.errors import UserError, hint
 
 Names = tuple[str, ...]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Columns(_Strict):
+class Columns(Strict):
     """Names under which columns are looked for, in order.
 
     Parameters
@@ -30,7 +24,7 @@ class Columns(_Strict):
     feh_error: Names = ()
 
 
-class PublishedTable(_Strict):
+class PublishedTable(Strict):
     """A table, or a catalogue of tables, in VizieR.
 
     Parameters
@@ -54,7 +48,7 @@ class PublishedTable(_Strict):
     columns: Columns = Columns()
 
 
-class Published(_Strict):
+class Published(Configuration):
     """The published tables that are known.
 
     Parameters
@@ -69,33 +63,13 @@ class Published(_Strict):
         Names of columns in all of them.
     """
 
+    FILE: ClassVar = ("rrl_batch.sources.vizier", "published.toml")
+    WHAT: ClassVar = "published tables"
+
     server: str = Field(pattern=r"^[\w.-]+(:\d+)?$")
     silence: float = Field(gt=0)
     tables: dict[str, PublishedTable]
     columns: Columns
-
-    @classmethod
-    def read(cls, path: Path | None) -> Self:
-        """Read a file of published tables; that of the package if none is given.
-
-        Raises
-        ------
-        UserError
-            If it cannot be read, or does not describe tables.
-        """
-        file = path or files("rrl_batch.sources.vizier") / "published.toml"
-        try:
-            return cls.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise UserError(f"{file} cannot be read: {error.strerror}.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{file} is not TOML: {error}.") from None
-        except ValidationError as error:
-            fault = error.errors()[0]
-            where = ".".join(map(str, fault["loc"]))
-            raise UserError(
-                f"{file} does not describe published tables ({where}: {fault['msg']})."
-            ) from None
 
     def find(self, name: str) -> PublishedTable:
         """Return a table, with the names of its columns.

@@ -85,7 +85,7 @@ def test_twenty_thousand_stars_arrive_in_spite_of_every_fault_and_of_sigkill(
     # a run that is killed before it knows the job begins another; later ones wait for that
     assert 1 <= len(archive.jobs) <= 2
     assert_is_the_archive(killed, archive)
-    assert "20 stars have no light curve" in done.stdout
+    assert "without a light curve: 20 " in done.stdout
     absent = Manifest.read(killed).provenance["absent_stars"]
     assert sorted(map(len, absent.values())) == [5, N_ABSENT - 5]
     assert {star for stars in absent.values() for star in stars}.isdisjoint(archive.curves)

@@ -85,6 +85,8 @@ def test_mistakes_in_the_file_are_said(tmp_path, old, new, said):
 def test_what_is_no_release_or_no_address_is_refused():
     with pytest.raises(UserError, match="no release 'gaia_dr7'; give a file, or one of: gaia_dr3"):
         Release.read("gaia_dr7")
+    with pytest.raises(UserError, match=r"no file dr7\.toml, in which a release is described"):
+        Release.read("dr7.toml")
     with pytest.raises(UserError, match="holds a password") as raised:
         Release.read(DEFAULT, "https://ada:secret@gea.esac.esa.int")
     assert "secret" not in str(raised.value)
