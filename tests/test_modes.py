@@ -8,8 +8,8 @@ from rrl_batch.catalogue.verify import read_catalogue, verify
 from rrl_batch.contracts import Flag
 from rrl_batch.errors import UserError
 from rrl_batch.job import make_job
-from rrl_batch.models.folder import ModelCard
 from rrl_batch.models.folder import OUT_OF_FOLD as HELD_OUT
+from rrl_batch.models.folder import ModelCard
 from rrl_batch.sources.tables import read_labels
 from rrl_batch.survey.read import open_survey
 
