@@ -131,14 +131,21 @@ def _evaluate(
     phase: FloatArray, real: FloatArray, imag: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return a curve less its mean, in mag, and its slope, in mag per radian of phase."""
-    curve, slope = np.zeros(phase.size), np.zeros(phase.size)
-    for i in range(phase.size):
-        cos_1, sin_1 = math.cos(2 * math.pi * phase[i]), math.sin(2 * math.pi * phase[i])
-        cos_k, sin_k = 1.0, 0.0
-        for k in range(real.size):
-            cos_k, sin_k = cos_k * cos_1 - sin_k * sin_1, sin_k * cos_1 + cos_k * sin_1
-            curve[i] += real[k] * cos_k - imag[k] * sin_k
-            slope[i] -= (k + 1) * (real[k] * sin_k + imag[k] * cos_k)
+    n_epochs = phase.size
+    curve, slope = np.zeros(n_epochs), np.zeros(n_epochs)
+    cos_1, sin_1 = np.empty(n_epochs), np.empty(n_epochs)
+    for i in range(n_epochs):
+        cos_1[i] = math.cos(2 * math.pi * phase[i])
+        sin_1[i] = math.sin(2 * math.pi * phase[i])
+    cos_k, sin_k = cos_1.copy(), sin_1.copy()
+    for k in range(real.size):
+        a, b, order = real[k], imag[k], k + 1.0
+        for i in range(n_epochs):  # all epochs side by side, in vector registers
+            cos, sin = cos_k[i], sin_k[i]
+            curve[i] += a * cos - b * sin
+            slope[i] -= order * (a * sin + b * cos)
+            cos_k[i] = cos * cos_1[i] - sin * sin_1[i]
+            sin_k[i] = sin * cos_1[i] + cos * sin_1[i]
     return curve, slope
 
 
