@@ -1,10 +1,9 @@
 """Load an ensemble once per process, and predict with all of its members."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -25,8 +24,16 @@ from rrl_batch.models.folder import (
 )
 from rrl_batch.models.registry import ARCHITECTURES, check_model, n_static_of
 
-Engine = Callable[[Inputs], NDArray[np.floating[Any]]]
-"""From the inputs of some stars to (n_stars, n_members) metallicities."""
+
+class Engine(Protocol):
+    """What evaluates the members of one architecture."""
+
+    def predict(self, inputs: Inputs) -> NDArray[np.floating[Any]]:
+        """Return (n_stars, n_members) metallicities, in dex."""
+
+    def member(self, number: int) -> Self:
+        """Return what evaluates one member alone."""
+
 
 _CHANNELS = 2
 """Numbers a point of a sequence: magnitude, and phase times period."""
@@ -40,7 +47,7 @@ class Ensemble:
     ----------
     card : ModelCard
         What the model is.
-    engines : dict of str to dict of str to callable
+    engines : dict of str to dict of str to Engine
         For each of its architectures, and each of the card's groups, what evaluates the members.
     domains : dict of str to TrainingDomain
         For each pulsation mode, where its training stars are.
@@ -101,6 +108,30 @@ class Ensemble:
             name: self._predict(engines, inputs, mode) for name, engines in self.engines.items()
         }
 
+    def predict_member(
+        self, architecture: str, number: int, inputs: Inputs, mode: NDArray[np.object_]
+    ) -> NDArray[np.float64]:
+        """Return what one member, or the one in its place for each pulsation mode, predicts.
+
+        Parameters
+        ----------
+        architecture : str
+            One of the model's.
+        number : int
+            Which member, in the order of `places`.
+        inputs, mode
+            As `predict_members` takes them.
+
+        Returns
+        -------
+        (n_stars,) float64
+            In dex.
+        """
+        engines = {
+            group: engine.member(number) for group, engine in self.engines[architecture].items()
+        }
+        return self._predict(engines, inputs, mode)[:, 0]
+
     def _predict(
         self, engines: dict[str, Engine], inputs: Inputs, mode: NDArray[np.object_]
     ) -> NDArray[np.float64]:
@@ -109,7 +140,7 @@ class Ensemble:
             for name in engines
         }
         parts = {
-            name: engines[name](Inputs(*(array[rows] for array in inputs)))
+            name: engines[name].predict(Inputs(*(array[rows] for array in inputs)))
             for name, rows in groups.items()
         }
         n_members = next(iter(parts.values())).shape[1]
@@ -152,11 +183,11 @@ def choose_engine(folder: Path, card: ModelCard, architecture: str, mode: str = 
     members = members_of(card, architecture, mode)
     paths = [weights_path(folder, member) for member in members]
     if engine == "keras":
-        return KerasEnsemble([load_member(folder, card, member) for member in members]).predict
+        return KerasEnsemble([load_member(folder, card, member) for member in members])
     if engine == "kernel":
-        return KernelEnsemble.from_files(paths).predict
+        return KernelEnsemble.from_files(paths)
     n_static = n_static_of(architecture, card.static)
-    return FusedEnsemble.from_files(paths, _CHANNELS, n_static).predict
+    return FusedEnsemble.from_files(paths, _CHANNELS, n_static)
 
 
 def engine_of(card: ModelCard, architecture: str) -> Literal["fused", "kernel", "keras"]:

@@ -1,4 +1,4 @@
-"""Compare a catalogue with labels: figures of merit, two figures and a page."""
+"""Compare a catalogue with labels: figures of merit, figures and a page."""
 
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rrl_batch.errors import UserError
 from rrl_batch.experiment.bootstrap import rmse_difference
 from rrl_batch.models.folder import CARD, OUT_OF_FOLD
 from rrl_batch.report import figures
+from rrl_batch.report.coverage import coverage
 from rrl_batch.report.drawing import save
 from rrl_batch.report.page import render
 from rrl_batch.sources.tables import read_labels
@@ -93,7 +94,7 @@ def evaluate(catalogue: Path, labels: Path, scale: str | None, out: Path) -> dic
 
 def _refuse_other_folder(out: Path) -> None:
     """Refuse to write among files that are not an earlier evaluation's."""
-    own = {METRICS, PAGE, figures.PREDICTED_AGAINST_TRUE, figures.DISTRIBUTION}
+    own = {METRICS, PAGE, figures.PREDICTED_AGAINST_TRUE, figures.DISTRIBUTION, figures.PULLS}
     if out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - own):
         raise UserError(f"{out} already holds something else; name another folder.")
 
@@ -105,6 +106,7 @@ def _write(
     drawn = {
         figures.PREDICTED_AGAINST_TRUE: figures.predicted_against_true(compared, metrics),
         figures.DISTRIBUTION: figures.distribution(catalogue, compared, metrics),
+        figures.PULLS: figures.pulls(compared, metrics),
     }
     for name, figure in drawn.items():
         save(figure, out / name, metrics["synthetic"])
@@ -130,11 +132,10 @@ def _count(stars: pd.DataFrame) -> dict[str, Any]:
 def _compare(stars: pd.DataFrame) -> dict[str, Any]:
     """Return the figures of merit of stars that have a label and both predictions."""
     stars = stars.assign(weight=density_weights(stars["feh_label"], stars["feh_label_error"]))
-    inside = stars["feh_label"].between(stars["feh_lo"], stars["feh_hi"])
     return {
         **_scores(stars),
         "paired": _paired_difference(stars),
-        "coverage_68": float(inside.mean()) if len(stars) else None,
+        "intervals": coverage(stars),
         "unflagged": _scores(stars[stars["flags"] == 0]),
     }
 
