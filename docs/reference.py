@@ -112,9 +112,10 @@ def catalogue() -> Iterator[str]:
     for flag in Flag:
         yield f"| {flag.bit_length() - 1} | {flag.value} | {flag.name} | {DESCRIPTIONS[flag]} |"
     yield (
-        "\nThe limits of these flags are those of the published development set, the same for every "
-        "model; those that a model was trained with are in its `model.json`, and a star beyond them "
-        "gets OUTSIDE_SELECTION.\n"
+        "\nThe limits of PHASE_GAP, SPARSE, AMPLITUDE and PHI31_UNCERTAIN are those of the published "
+        "development set, the same for every model; those that a model was trained with are in its "
+        "`model.json`, and a star beyond them gets OUTSIDE_SELECTION. What the flags find, and whom they "
+        "blame: [results](results.md#flags).\n"
     )
     yield "## The survey that it is made from\n"
     yield "Any folder of Parquet files with these columns is a survey; other columns are ignored.\n"
