@@ -27,7 +27,7 @@ DOMAIN_COLUMNS = (
 NEIGHBOUR = 5
 """Which of the nearest training stars counts: one alone may be an odd one itself."""
 
-MAX_POINTS = 1_000
+MAX_POINTS = 2_000
 """Training stars that are kept, evenly taken from all; more would hardly lie closer to a star."""
 
 QUANTILE = 0.99
