@@ -100,7 +100,8 @@ def measure(n_epochs: int, folder: Path) -> Measured:
     fourier = seconds(lambda: fit_fourier(*curves))
     spline = seconds(lambda: smooth(*curves, POINTS, "robust"))
     inputs = Inputs(prepared.sequences, np.empty((N_STARS, 0), np.float32))
-    network = seconds(lambda: ensemble.predict_members(inputs))
+    modes = np.full(N_STARS, "RRab", object)
+    network = seconds(lambda: ensemble.predict_members(inputs, modes))
     stages = {
         "read": read,
         "Fourier fit": fourier,

@@ -44,7 +44,7 @@ def selection() -> Iterator[str]:
         "empty one takes all of these. What is joined by `and` is counted part by part: `train` prints how "
         "many stars each has removed, in order and alone, and the model's card (`stars` in `model.json`) and "
         "the pages of evaluations and experiments have the same table. Parts that name no label also decide "
-        "which stars of the catalogue get OUTSIDE_TRAINING_DOMAIN.\n"
+        "which stars of the catalogue get OUTSIDE_SELECTION.\n"
     )
     yield from columns(LABELLED_STARS, optional=False)
     yield ""
@@ -115,9 +115,10 @@ def catalogue() -> Iterator[str]:
     for flag in Flag:
         yield f"| {flag.bit_length() - 1} | {flag.value} | {flag.name} | {DESCRIPTIONS[flag]} |"
     yield (
-        "\nThe limits of these flags are those of the published development set, the same for every "
-        "model; those that a model was trained with are in its `model.json`, and a star beyond them "
-        "gets OUTSIDE_TRAINING_DOMAIN.\n"
+        "\nThe limits of PHASE_GAP, SPARSE, AMPLITUDE and PHI31_UNCERTAIN are those of the published "
+        "development set, the same for every model; those that a model was trained with are in its "
+        "`model.json`, and a star beyond them gets OUTSIDE_SELECTION. What the flags find, and whom they "
+        "blame: [results](results.md#flags).\n"
     )
     yield "## The survey that it is made from\n"
     yield "Any folder of Parquet files with these columns is a survey; other columns are ignored.\n"

@@ -46,7 +46,7 @@ from rrl_batch.training.folds import require_pairs
 from rrl_batch.training.network import fresh
 from rrl_batch.training.problem import MemberId, Plan
 from rrl_batch.training.search import Search
-from rrl_batch.training.start import assign_training_folds, count_stars
+from rrl_batch.training.start import assign_training_folds, count_stars, require_each_mode
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -131,6 +131,10 @@ def compare(client: "Client", survey: Survey, labels: pd.DataFrame, out: Path, j
     n_folds = assign_training_folds(sets, labels, training.folds, training.repeats, training.seed)
     if experiment.choose_from:
         require_pairs(n_folds)
+    for case in cases.values():
+        if case.model.by_mode:
+            root = _stars_of(out, case)
+            require_each_mode(root, sets[root], training.modes)
     plans = {name: _plan_of(out, case, sets, name) for name, case in cases.items()}
     nested = job.nested_cases()
     work = [

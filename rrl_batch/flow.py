@@ -63,7 +63,7 @@ from rrl_batch.survey import write as survey_files
 from rrl_batch.survey.read import Survey
 from rrl_batch.training.finish import finish_model
 from rrl_batch.training.problem import Plan
-from rrl_batch.training.start import assign_training_folds, count_stars
+from rrl_batch.training.start import assign_training_folds, count_stars, require_each_mode
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -242,6 +242,8 @@ def train(
     n_folds = assign_training_folds(
         {root: receipts}, labels, training.folds, training.repeats, training.seed
     )
+    if job.model.by_mode:
+        require_each_mode(root, receipts, training.modes)
     shards, work = root.resolve(), []
     for kind in job.model.kinds:
         fit = fit_settings_of(job, kind)

@@ -32,6 +32,7 @@ def tables_of(n: int = 300, seed: int = 0) -> dict[str, pd.DataFrame]:
             "source_id": source_id,
             "feh": feh,
             "feh_error": rng.uniform(0.05, 0.2, n),
+            "best_classification": "RRab",
             "period": 0.6,
             "phi31": 2.0,
             "amplitude": 0.8,

@@ -17,7 +17,7 @@ from rrl_batch.storage.sky import SPATIAL_INDEX, partition, with_positions
 
 _OPTIONAL = [
     "feh", "feh_error", "feh_model_error", "feh_noise_error", "feh_gru", "feh_lo", "feh_hi",
-    "feh_lo95", "feh_hi95", "feh_baseline",
+    "feh_lo95", "feh_hi95", "feh_baseline", "training_distance", "residual_scatter",
     "int_average_g", "amplitude_g", "phi31_g", "phi31_g_error",
 ]  # fmt: skip
 
@@ -46,6 +46,8 @@ def catalogue_rows(n: int = 200, seed: int = 0) -> pd.DataFrame:
             "feh_lo95": feh - 2 * error,
             "feh_hi95": feh + 2 * error,
             "feh_baseline": feh + rng.normal(0, 0.2, n),
+            "training_distance": rng.uniform(0.1, 1.1, n),
+            "residual_scatter": rng.uniform(0.7, 2.5, n),
             "int_average_g": rng.uniform(11, 21, n),
             "amplitude_g": rng.uniform(0.2, 1.3, n),
             "phi31_g": rng.uniform(1, 3, n),

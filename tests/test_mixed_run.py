@@ -81,7 +81,9 @@ def members(stars, mixed):
     ).to_numpy()
     assert rows.sum() > 10
     inputs = Inputs(*(array[rows] for array in stars.inputs))
-    return table["source_id"][rows], Ensemble.load(mixed / "model").predict_members(inputs)
+    modes = np.full(len(inputs.shape), "RRab", object)
+    model = Ensemble.load(mixed / "model")
+    return table["source_id"][rows], model.predict_members(inputs, modes)
 
 
 def test_the_card_names_the_members_and_how_they_were_made(mixed, job):

@@ -46,6 +46,13 @@ CATALOGUE = Contract(
                "Standard error of phi31_g"),
         Column("phase_gap", F32, None, "time.phase;stat.max",
                "Largest gap in phase between neighbouring epochs, in cycles"),
+        Column("training_distance", F32, None, "stat.value",
+               "Distance to the fifth-nearest training star in the space of the curve's shape, "
+               "over the distance that 99 % of the training stars have; above 1 a star is "
+               "extrapolated to"),
+        Column("residual_scatter", F32, None, "stat.stdev;phot.mag",
+               "Scatter of the epochs about the curve over the one that their errors let expect; "
+               "null where these are unknown"),
         Column("num_epochs_used", pa.int32(), None, "meta.number",
                "Number of epochs that the curve was made from", nullable=False),
         Column("flags", pa.int32(), None, "meta.code.qual",

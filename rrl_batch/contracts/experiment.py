@@ -20,7 +20,14 @@ _SPLIT = (
 )  # fmt: skip
 _MEMBER = (
     _CASE,
-    Column("architecture", NAME, None, "meta.id", "Kind of the member", nullable=False),
+    Column(
+        "architecture",
+        NAME,
+        None,
+        "meta.id",
+        "Kind of the member, and the pulsation mode that it is for, if for one",
+        nullable=False,
+    ),
     *_SPLIT,
 )
 
@@ -31,6 +38,8 @@ COMPARED_STARS = Contract(
         Column("feh", F64, "dex", "phys.abund.Z", "Label: the metallicity [Fe/H]", nullable=False),
         Column("feh_error", F64, "dex", "stat.error;phys.abund.Z",
                "Standard error of the label; null where it is unknown"),
+        Column("best_classification", pa.string(), None, "meta.code.class",
+               "Pulsation mode: RRab, RRc or RRd"),
         Column("period", F64, "d", "time.period", "Pulsation period"),
         Column("phi31", F64, "rad", "src.var",
                "Fourier phase difference phi3 - 3 phi1 (cosine convention)"),

@@ -42,7 +42,7 @@ def tables(experiment: Experiment) -> dict[str, pd.DataFrame]:
     experiment : Experiment
         As `read_experiment` gives it.
     """
-    makers = (overview, scores, differences, folds, training, bias, noise, learning)
+    makers = (overview, scores, differences, modes, folds, training, bias, noise, learning)
     return {maker.__name__: maker(experiment) for maker in makers}
 
 
@@ -239,6 +239,32 @@ def bias(experiment: Experiment) -> pd.DataFrame:
     columns = ["case", "feh_min", "feh_max", "n", "bias", "bias_error", "rmse"]
     table = pd.DataFrame(rows, columns=columns)
     return table.astype(dict.fromkeys(set(columns) - {"case", "n"}, np.float64))
+
+
+def modes(experiment: Experiment) -> pd.DataFrame:
+    """Return the RMSE of each ensemble, and of the rival, by pulsation mode.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `case`, `mode`, `n`, `r2` and `mae`, and `rmse` with `low` and `high` (dex).
+    """
+    mode = experiment.stars["best_classification"].to_numpy(object)
+    names = np.unique(mode.astype(str))
+    errors = experiment.errors.to_numpy().T[:, None]
+    errors = np.where(mode.astype(str) == names[:, None], errors, np.nan)
+    index = pd.MultiIndex.from_product([experiment.errors.columns, names], names=["case", "mode"])
+    table = index.to_frame(index=False)
+    terms = _terms(errors, experiment.stars["feh"].to_numpy(), weights_of(experiment))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        metrics = _metrics(terms.sum(axis=-1)).reshape(len(METRICS), -1)
+    by_name = dict(zip(METRICS, metrics, strict=True))
+    return table.assign(
+        n=np.isfinite(errors).sum(axis=2).ravel(),
+        mae=by_name["mae"],
+        r2=by_name["r2"],
+        **_columns(rmse(errors)),
+    )
 
 
 def noise(experiment: Experiment) -> pd.DataFrame:

@@ -188,7 +188,7 @@ def _about_members(cases: Mapping[str, Sequence[FittedMember]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "case": name,
-            "architecture": m.member.architecture,
+            "architecture": m.member.kind,
             "repeat": m.member.repeat,
             "fold": m.member.held_out[0],
             "epochs": m.epochs,
@@ -207,7 +207,7 @@ def _histories(cases: Mapping[str, Sequence[FittedMember]]) -> pd.DataFrame:
         pd.DataFrame(
             {
                 "case": name,
-                "architecture": m.member.architecture,
+                "architecture": m.member.kind,
                 "repeat": m.member.repeat,
                 "fold": m.member.held_out[0],
                 "epoch": np.arange(1, len(m.history.training) + 1),

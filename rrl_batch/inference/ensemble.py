@@ -13,11 +13,13 @@ from rrl_batch.inference.by_keras import KerasEnsemble
 from rrl_batch.inference.by_kernels import KernelEnsemble
 from rrl_batch.inference.fused import FusedEnsemble
 from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.models.domain import TrainingDomain
 from rrl_batch.models.folder import (
     ModelCard,
     held_out_folds,
     load_member,
     members_of,
+    training_domains,
     weights_path,
 )
 from rrl_batch.models.registry import ARCHITECTURES, check_model, n_static_of
@@ -45,15 +47,18 @@ class Ensemble:
     ----------
     card : ModelCard
         What the model is.
-    engines : dict of str to Engine
-        For each of its architectures, what evaluates the members.
+    engines : dict of str to dict of str to Engine
+        For each of its architectures, and each of the card's groups, what evaluates the members.
+    domains : dict of str to TrainingDomain
+        For each pulsation mode, where its training stars are.
     held_out_by : pandas.DataFrame
         For each training star, by `source_id`: the folds that it was held out in, a column a
         repeat.
     """
 
     card: ModelCard
-    engines: dict[str, Engine]
+    engines: dict[str, dict[str, Engine]]
+    domains: dict[str, TrainingDomain]
     held_out_by: pd.DataFrame
 
     @classmethod
@@ -66,33 +71,86 @@ class Ensemble:
             If the model is missing or damaged.
         """
         card = ModelCard.read(folder)
-        engines = {name: choose_engine(folder, card, name) for name in card.kinds}
-        return cls(card, engines, held_out_folds(folder, card))
+        engines = {
+            name: {mode: choose_engine(folder, card, name, mode) for mode in card.groups}
+            for name in card.kinds
+        }
+        domains = training_domains(folder, card)
+        return cls(card, engines, domains, held_out_folds(folder, card))
 
     def places(self, architecture: str) -> NDArray[np.int64]:
-        """Return the repeat and fold of each member of an architecture, (n_members, 2)."""
-        members = members_of(self.card, architecture)
+        """Return the repeat and fold of each member of an architecture, (n_members, 2).
+
+        They are the same for the members of each pulsation mode.
+        """
+        members = members_of(self.card, architecture, self.card.groups[0])
         return np.array([(member.repeat, member.fold) for member in members])
 
-    def predict_members(self, inputs: Inputs) -> dict[str, NDArray[np.float64]]:
+    def predict_members(
+        self, inputs: Inputs, mode: NDArray[np.object_]
+    ) -> dict[str, NDArray[np.float64]]:
         """Return every member's prediction; even with no star, the fused kernel is compiled.
 
         Parameters
         ----------
         inputs : Inputs
             Curves and shape parameters of some stars.
+        mode : (n_stars,) object
+            Their pulsation modes, each one of the model's.
 
         Returns
         -------
         dict of str to (n_stars, n_members) float64 ndarray
-            For each architecture the metallicities, in dex, by its members in the card's order.
+            For each architecture the metallicities, in dex, by its members for the star's mode,
+            in the order of `places`.
         """
         return {
-            name: engine.predict(inputs).astype(np.float64) for name, engine in self.engines.items()
+            name: self._predict(engines, inputs, mode) for name, engines in self.engines.items()
         }
 
+    def predict_member(
+        self, architecture: str, number: int, inputs: Inputs, mode: NDArray[np.object_]
+    ) -> NDArray[np.float64]:
+        """Return what one member, or the one in its place for each pulsation mode, predicts.
 
-def choose_engine(folder: Path, card: ModelCard, architecture: str) -> Engine:
+        Parameters
+        ----------
+        architecture : str
+            One of the model's.
+        number : int
+            Which member, in the order of `places`.
+        inputs, mode
+            As `predict_members` takes them.
+
+        Returns
+        -------
+        (n_stars,) float64
+            In dex.
+        """
+        engines = {
+            group: engine.member(number) for group, engine in self.engines[architecture].items()
+        }
+        return self._predict(engines, inputs, mode)[:, 0]
+
+    def _predict(
+        self, engines: dict[str, Engine], inputs: Inputs, mode: NDArray[np.object_]
+    ) -> NDArray[np.float64]:
+        groups = {
+            name: mode == name if self.card.by_mode else np.ones(len(mode), np.bool_)
+            for name in engines
+        }
+        parts = {
+            name: engines[name].predict(Inputs(*(array[rows] for array in inputs)))
+            for name, rows in groups.items()
+        }
+        n_members = next(iter(parts.values())).shape[1]
+        predicted = np.full((len(mode), n_members), np.nan)
+        for name, rows in groups.items():
+            predicted[rows] = parts[name]
+        return predicted
+
+
+def choose_engine(folder: Path, card: ModelCard, architecture: str, mode: str = "") -> Engine:
     """Load what evaluates the members of one architecture.
 
     =====================================================  =====================================
@@ -113,6 +171,8 @@ def choose_engine(folder: Path, card: ModelCard, architecture: str) -> Engine:
         Its card.
     architecture : str
         One of those that the card names.
+    mode : str
+        One of the card's groups: the pulsation mode that the members are for, if for one.
 
     Raises
     ------
@@ -120,7 +180,7 @@ def choose_engine(folder: Path, card: ModelCard, architecture: str) -> Engine:
         If weights are missing or damaged, or there is no such architecture in models.
     """
     engine = engine_of(card, architecture)
-    members = members_of(card, architecture)
+    members = members_of(card, architecture, mode)
     paths = [weights_path(folder, member) for member in members]
     if engine == "keras":
         return KerasEnsemble([load_member(folder, card, member) for member in members])

@@ -17,6 +17,7 @@ _BLOCK = 1024
 def noise_errors(
     stars: PreparedStars,
     rows: NDArray[np.int64],
+    mode: NDArray[np.object_],
     ensemble: Ensemble,
     members: dict[str, Floats],
     fold: Floats,
@@ -32,6 +33,8 @@ def noise_errors(
         Stars whose curves were prepared as the model's training set was.
     rows : (n,) int64
         Those that have a metallicity.
+    mode : (n_stars,) object
+        Pulsation modes; those of the rows are the model's.
     ensemble : Ensemble
         The model.
     members : dict of str to (n_stars, n_members) float64
@@ -49,14 +52,21 @@ def noise_errors(
         some = rows[first : first + _BLOCK]
         redrawn = stars.redrawn(some)
         moved = [
-            _moved(redrawn, ensemble, name, members[name][some], fold[some])
+            _moved(redrawn, mode[some], ensemble, name, members[name][some], fold[some])
             for name in ensemble.card.architecture
         ]
         error[some] = noise_error(np.mean(moved, axis=0))
     return error
 
 
-def _moved(redrawn: Inputs, ensemble: Ensemble, name: str, before: Floats, fold: Floats) -> Floats:
+def _moved(
+    redrawn: Inputs,
+    mode: NDArray[np.object_],
+    ensemble: Ensemble,
+    name: str,
+    before: Floats,
+    fold: Floats,
+) -> Floats:
     """Return the changes of the metallicities of one kind, (n_stars, n_draws)."""
     n_stars, n_draws, _ = redrawn.shape.shape
     moved = np.empty((n_stars, n_draws))
@@ -66,6 +76,7 @@ def _moved(redrawn: Inputs, ensemble: Ensemble, name: str, before: Floats, fold:
     for member in np.unique(number):
         rows = number == member
         flat = Inputs(*(array[rows].reshape(-1, *array.shape[2:]) for array in redrawn))
-        values = ensemble.engines[name].member(member).predict(flat).astype(np.float64)
+        modes = np.repeat(mode[rows], n_draws)
+        values = ensemble.predict_member(name, member, flat, modes)
         moved[rows] = values.reshape(-1, n_draws) - before[rows, member, np.newaxis]
     return moved

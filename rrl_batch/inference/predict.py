@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from rrl_batch.contracts import CATALOGUE, Flag
 from rrl_batch.contracts.flags import NO_METALLICITY
+from rrl_batch.contracts.modes import treated_as
 from rrl_batch.inference.ensemble import Ensemble, cached_ensemble
 from rrl_batch.inference.noise import noise_errors
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
-from rrl_batch.models.baseline import offset_from
 from rrl_batch.models.calibration import Calibration
-from rrl_batch.models.folder import Domain
+from rrl_batch.models.domain import TrainingDomain
 from rrl_batch.training.selection import Selection
 
 Floats = NDArray[np.float64]
@@ -44,17 +44,23 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
     ensemble = cached_ensemble(model, fingerprint)
     table = stars.table
     flags = table["flags"].to_numpy(np.int32)
-    other_mode = ~table["best_classification"].isin(ensemble.card.modes).to_numpy()
+    mode = treated_as(table["best_classification"], ensemble.card.modes)
+    other_mode = ~mode.isin(ensemble.card.modes).to_numpy()
     flags = flags | np.where(other_mode, np.int32(Flag.OTHER_MODE), np.int32(0))
     predictable = (flags & np.int32(NO_METALLICITY)) == 0
-    outside = predictable & ~_in_domain(table, ensemble.card.domain)
-    flags = flags | np.where(outside, np.int32(Flag.OUTSIDE_TRAINING_DOMAIN), np.int32(0))
+    distance = _distance(stars.shape, mode, ensemble.domains)
+    selection = Selection(ensemble.card.modes, ensemble.card.select)
+    selected = selection.is_selected(table.assign(best_classification=mode))
+    for flag, raised in (
+        (Flag.OUTSIDE_TRAINING_DOMAIN, ~(distance <= 1)),
+        (Flag.OUTSIDE_SELECTION, ~selected),
+    ):
+        flags = flags | np.where(predictable & raised, np.int32(flag), np.int32(0))
 
+    modes = mode.to_numpy(object)
     inputs = Inputs(*(array[predictable] for array in stars.inputs))
-    members = {
-        name: _in_place(values, predictable)
-        for name, values in ensemble.predict_members(inputs).items()
-    }
+    predicted = ensemble.predict_members(inputs, modes[predictable])
+    members = {name: _in_place(values, predictable) for name, values in predicted.items()}
     # NaN for a star that the model was not trained on
     folds = ensemble.held_out_by.reindex(table["source_id"]).to_numpy(np.float64)
     combined = ensemble.card.architecture
@@ -63,7 +69,7 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
         [_unseen(members[name], ensemble.places(name), folds) for name in combined], axis=0
     )
     spread = _spread(np.hstack([members[name] for name in combined]))
-    noise = noise_errors(stars, np.flatnonzero(predictable), ensemble, members, folds[:, 0])
+    noise = noise_errors(stars, np.flatnonzero(predictable), modes, ensemble, members, folds[:, 0])
     known = table.assign(feh=feh, spread=spread, noise_error=noise)
     error, error_95 = _calibrated(known, ensemble.card.calibration, folds[:, 0])
     gru = members["gru"].mean(axis=1) if "gru" in members else np.nan
@@ -77,7 +83,8 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
         feh_hi=feh + error,
         feh_lo95=feh - error_95,
         feh_hi95=feh + error_95,
-        feh_baseline=np.where(predictable, _baseline(table, ensemble, folds[:, 0]), np.nan),
+        feh_baseline=np.where(predictable, _baseline(table, mode, ensemble, folds[:, 0]), np.nan),
+        training_distance=np.where(predictable, distance, np.nan),
         int_average_g=table["mean_mag"],
         amplitude_g=table["amplitude"],
         phi31_g=table["phi31"],
@@ -138,27 +145,23 @@ def _cross_fitted(fold: Floats) -> NDArray[np.int64]:
     return np.where(np.isfinite(fold), fold + 1, 0).astype(np.int64)
 
 
-def _baseline(table: pd.DataFrame, ensemble: Ensemble, fold: Floats) -> Floats:
+def _baseline(table: pd.DataFrame, mode: pd.Series, ensemble: Ensemble, fold: Floats) -> Floats:
     """Return the linear relation's values, cross-fitted for training stars as the network's are."""
     values = np.full(len(table), np.nan)
-    mode = table["best_classification"].to_numpy()
     relation_number = _cross_fitted(fold)
     for name, relations in ensemble.card.baseline.items():
         for number, relation in enumerate(relations):
-            rows = (mode == name) & (relation_number == number)
+            rows = mode.isin([name]).to_numpy() & (relation_number == number)
             values[rows] = relation.predict(table["period"][rows], table["phi31"][rows])
     return values
 
 
-def _in_domain(table: pd.DataFrame, domains: dict[str, Domain]) -> NDArray[np.bool_]:
-    """Return which stars are like those that the model was trained on."""
-    inside = pd.Series(False, index=table.index)
-    for mode, domain in domains.items():
-        offset = pd.Series(offset_from(domain.phi31_centre, table["phi31"]), table.index)
-        inside |= (
-            table["period"].between(*domain.period)
-            & offset.between(*domain.phi31_offset)
-            & table["amplitude"].between(*domain.amplitude)
-            & Selection((mode,), domain.select).is_selected(table)
-        )
-    return inside.to_numpy()
+def _distance(
+    shape: NDArray[np.float32], mode: pd.Series, domains: dict[str, TrainingDomain]
+) -> Floats:
+    """Return how far stars are from the training stars of their mode, beyond 1 if outside."""
+    distance = np.full(len(shape), np.nan)
+    for name, domain in domains.items():
+        rows = mode.isin([name]).to_numpy()
+        distance[rows] = domain.distance(shape[rows])
+    return distance

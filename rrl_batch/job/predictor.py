@@ -28,6 +28,11 @@ class ModelSection(Section):
         description="what networks get beside the curve: nothing, as published, the period, or "
         "all parameters of the curve's shape",
     )
+    by_mode: bool = Field(
+        False,
+        description="whether each of training.modes has members of its own; else all learn from "
+        "the stars of all modes",
+    )
     dropout: float | None = Field(
         None,
         ge=0,

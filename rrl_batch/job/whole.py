@@ -232,6 +232,11 @@ class Job(Section):
                 "A search is for the settings of one architecture, and model.architecture and "
                 "model.beside have several; search for each in turn."
             )
+        if any(point.model.by_mode and len(point.training.modes) > 1 for point in points):
+            raise UserError(
+                "A search is for the settings of one predictor, and with model.by_mode each of "
+                "training.modes has its own; search for each mode in turn."
+            )
         self._require_pairs()
         return points
 

@@ -80,6 +80,9 @@ class FourierFit(NamedTuple):
         Standard errors of the phase differences.
     residual_rms : (n_stars,) float64, in mag
         Root mean square of the unweighted residuals.
+    effective_size : (n_stars,) float64
+        Number of coefficients that the epochs determine, the mean included; under the prior it is
+        less than that of the coefficients.
     factor : (n_stars, 16, 17) float64, in mag
         A square root F of the posterior covariance F F' of the coefficients of cos 2 pi phase,
         sin 2 pi phase, cos 4 pi phase, ...; 0 for harmonics that were not fitted.
@@ -98,6 +101,7 @@ class FourierFit(NamedTuple):
     phi21_error: FloatArray
     phi31_error: FloatArray
     residual_rms: FloatArray
+    effective_size: FloatArray
     factor: FloatArray
 
     @property
@@ -143,7 +147,7 @@ def fit_fourier(phase: npt.ArrayLike, mag: npt.ArrayLike, offsets: npt.ArrayLike
     n_epochs = np.diff(offsets)
     # The mean, two coefficients a harmonic, and one epoch more than that.
     n_harmonics = np.clip((n_epochs - 2) // 2, 0, MAX_HARMONICS).astype(np.int32)
-    by_star = np.full((10, len(n_epochs)), np.nan)
+    by_star = np.full((11, len(n_epochs)), np.nan)
     by_harmonic = np.full((2, len(n_epochs), MAX_HARMONICS), np.nan)
     factor = np.zeros((len(n_epochs), MAX_COEFFICIENTS - 1, MAX_COEFFICIENTS))
     fit = FourierFit._make([n_harmonics, by_star[0], *by_harmonic, *by_star[1:], factor])
@@ -219,11 +223,12 @@ def _fit_star(
     mean = mag.mean()
     work.mag[:n_epochs] = mag - mean
     _fill_waves(phase, 2 * n_harmonics, work.waves)
-    variance = _solve_evidence(n_epochs, size, work)
+    variance, effective = _solve_evidence(n_epochs, size, work)
     rms = np.sqrt((work.residual[:n_epochs] ** 2).mean())
     if np.isfinite(rms):
         fit.mean_mag[star] = mean + work.solution[0]
         fit.residual_rms[star] = rms
+        fit.effective_size[star] = effective
         _fill_covariance(size, _VARIANCE_FACTOR * variance, work)
         _fill_factor(size, _VARIANCE_FACTOR * variance, work, fit.factor[star])
         _derive(star, work.solution, work.covariance, fit)
@@ -307,11 +312,14 @@ def _fill_waves(phase: FloatArray, n_harmonics: int, waves: FloatArray) -> None:
 
 
 @njit(cache=True, error_model="numpy")
-def _solve_evidence(n_epochs: int, size: int, work: _Workspace) -> float:
-    """Solve for the coefficients; return the variance of the noise. NaN where it fails."""
+def _solve_evidence(n_epochs: int, size: int, work: _Workspace) -> tuple[float, float]:
+    """Solve for the coefficients; return the variance of the noise and how many are determined.
+
+    The variance is NaN where it fails.
+    """
     weight, residual = work.weight, work.residual
     weight[:n_epochs] = 1.0
-    variance = np.nan
+    variance, effective = np.nan, float(size)
     penalty = 0.1  # from the smooth side: another fixed point of sparse curves interpolates them
     for _ in range(MAX_ITERATIONS):
         _add_up(n_epochs, 2 * size - 1, work)
@@ -336,7 +344,7 @@ def _solve_evidence(n_epochs: int, size: int, work: _Workspace) -> float:
             weight[i] = (NOISE_DEGREES_OF_FREEDOM + 1) / (
                 NOISE_DEGREES_OF_FREEDOM + residual[i] ** 2 / variance
             )
-    return variance
+    return variance, effective
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST_SUMS)

@@ -11,18 +11,24 @@ from numpy.typing import NDArray
 from rrl_batch.contracts import Flag
 from rrl_batch.contracts.flags import (
     MAX_AMPLITUDE,
+    MAX_DRIFT,
     MAX_PHASE_GAP,
     MAX_PHI31_ERROR,
+    MAX_RELATIVE_SCATTER,
+    MAX_SCATTER,
     MIN_AMPLITUDE,
+    MIN_CONCENTRATION,
     MIN_EPOCHS,
     SPARSE_EPOCHS,
 )
+from rrl_batch.contracts.modes import DOUBLE_MODE, treated_as
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.coverage import phase_gap
 from rrl_batch.lightcurve.folded import Alignment, FoldedStars, folded
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.redrawn import CurveErrors, period_errors
+from rrl_batch.lightcurve.residuals import Residuals, residuals
 from rrl_batch.lightcurve.sequences import Sequences, raw_sequences, smoothed_sequences
 from rrl_batch.lightcurve.shape import intensity_mean, shape_parameters
 from rrl_batch.lightcurve.smoothing import MeasuredCurves, by_population, by_spline
@@ -37,8 +43,8 @@ class PreparedStars:
     table : pandas.DataFrame
         The star table's columns, and what was measured on the curve: `num_epochs_used`,
         `phi31` and `phi31_error` (rad, cosine convention), `amplitude` and `mean_mag` (mag, of
-        the smoothed curve; the latter is the mean of its intensity), `max_phase_gap` (cycles) and
-        `flags`.
+        the smoothed curve; the latter is the mean of its intensity), `max_phase_gap` (cycles),
+        `residual_scatter` and `flags`.
     sequences : (n_stars, n_points, 2) float32 ndarray
         Input of a network; NaN where there is no curve.
     shape : (n_stars, 16) float32 ndarray
@@ -128,8 +134,8 @@ def prepare(
     points : int
         Steps of a sequence.
     priors : mapping of str to PopulationPrior, optional
-        By pulsation mode, for population smoothing and only for it; stars of other modes get no
-        curve.
+        By pulsation mode, for population smoothing and only for it; RRd without a prior of their
+        own have that of RRc, stars of other modes get no curve.
 
     Returns
     -------
@@ -153,6 +159,7 @@ def measure(
     stars = folded(batch, alignment)
     if smoothing == "population":
         priors = priors or {}
+        stars = stars._replace(mode=treated_as(stars.mode, priors))
         curves = by_population(stars, points, priors, alignment)
         tried = stars.usable & stars.mode.isin(list(priors)).to_numpy()
         return Measurement(stars, curves, tried, alignment)
@@ -181,6 +188,7 @@ def prepared(
         sequences = smoothed_sequences(curves.phase, curves.mag, period, centred=centred)
     sequences[~fitted] = np.nan
     shape[~fitted] = np.nan
+    about, double = residuals(stars), batch.stars["best_classification"].isin([DOUBLE_MODE])
     flags = (
         _flag(Flag.TOO_FEW_EPOCHS, counts < MIN_EPOCHS)
         | _flag(Flag.NO_PERIOD, ~stars.has_period)
@@ -190,6 +198,8 @@ def prepared(
         | _flag(Flag.AMPLITUDE, fitted & (amplitude > MAX_AMPLITUDE))
         | _flag(Flag.PHI31_UNCERTAIN, ~(curves.phi31_error <= MAX_PHI31_ERROR))
         | _flag(Flag.SMOOTHING_FAILED, tried & ~fitted)
+        | _flag(Flag.DOUBLE_MODE, double.to_numpy())
+        | _flags_of_residuals(about, tried, double.to_numpy())
     )
     table = batch.stars.assign(
         num_epochs_used=counts.astype(np.int32),
@@ -198,6 +208,7 @@ def prepared(
         amplitude=np.where(fitted, amplitude, np.nan),
         mean_mag=np.where(fitted, intensity_mean(curves.mag), np.nan),
         max_phase_gap=np.where(stars.has_period, gap, np.nan),
+        residual_scatter=np.where(tried, about.scatter, np.nan),
         flags=flags,
     )
     errors = CurveErrors(
@@ -215,6 +226,24 @@ def prepared(
         raw=dataset == "raw",
     )
     return PreparedStars(table, sequences, shape, errors)
+
+
+def _flags_of_residuals(
+    about: Residuals, tried: NDArray[np.bool_], double: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """Return what the residuals say of stars, also of those that are left without a curve.
+
+    A second mode scatters, but makes no period wrong.
+    """
+    excess = tried & (about.scatter > MAX_SCATTER)
+    scrambled = (about.relative > MAX_RELATIVE_SCATTER) & ~double
+    doubtful = tried & (scrambled | (about.drift > MAX_DRIFT))
+    modulated = excess & ~doubtful & ~double & (about.concentration > MIN_CONCENTRATION)
+    return (
+        _flag(Flag.EXCESS_SCATTER, excess)
+        | _flag(Flag.PERIOD_DOUBTFUL, doubtful)
+        | _flag(Flag.MODULATED, modulated)
+    )
 
 
 def folded_and_smoothed(

@@ -23,6 +23,7 @@ from rrl_batch.errors import UserError, first_fault, first_line
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.models.baseline import LinearBaseline
 from rrl_batch.models.calibration import Calibration
+from rrl_batch.models.domain import TrainingDomain
 from rrl_batch.models.registry import Static, build, n_static_of
 from rrl_batch.storage.commit import checksum, replacing, write_json
 from rrl_batch.storage.remote import content_of, is_remote
@@ -67,6 +68,8 @@ class Member(_Strict):
         Number of the cross-validation that `fold` is of.
     fold : int
         The fold that it has never seen.
+    mode : str
+        The pulsation mode that it is for; empty: all that the model is for.
     epochs : int
         Passes over the training stars up to the weights that were kept.
     """
@@ -76,11 +79,12 @@ class Member(_Strict):
     architecture: str
     repeat: int
     fold: int
+    mode: str = ""
     epochs: int
 
 
-class PriorFile(_Strict):
-    """A population prior in the model's folder.
+class StoredFile(_Strict):
+    """A population prior, or the training stars of a pulsation mode, in the model's folder.
 
     Parameters
     ----------
@@ -94,26 +98,6 @@ class PriorFile(_Strict):
     sha256: str
 
 
-class Domain(_Strict):
-    """Where training stars are: a star elsewhere is extrapolated to.
-
-    Parameters
-    ----------
-    period, phi31_offset, amplitude : tuple of float
-        Range of the training stars, in days, radians and mag.
-    phi31_centre : float
-        Circular mean of phi31, from which its offsets are counted, in radians.
-    select : str
-        The conditions of the training selection that are about stars and their curves.
-    """
-
-    period: tuple[float, float]
-    phi31_offset: tuple[float, float]
-    phi31_centre: float
-    amplitude: tuple[float, float]
-    select: str
-
-
 class ModelCard(_Strict):
     """All there is to know of a model but its weights.
 
@@ -125,11 +109,13 @@ class ModelCard(_Strict):
         Kinds that have members too, but no part in the model's metallicity.
     static : {"none", "period", "shape"}
         Which shape parameters networks get beside the curve.
+    by_mode : bool
+        Whether each pulsation mode has members of its own.
     dropout : float or None
         Rate of the layers of dropout; None: as published.
     preprocess : Preprocess
         Settings of the light-curve preparation.
-    priors : dict of str to PriorFile
+    priors : dict of str to StoredFile
         Per mode: the prior of population smoothing; none with another smoothing.
     modes : tuple of str
         Pulsation modes that the model is for.
@@ -141,8 +127,10 @@ class ModelCard(_Strict):
         The ensemble.
     baseline : dict of str to list of LinearBaseline
         Per mode: the baseline fitted to all training stars, then the one of each fold's training.
-    domain : dict of str to Domain
-        Per mode, where training stars are.
+    domain : dict of str to StoredFile
+        Per mode, where training stars are; none for a mode of a single star.
+    select : str
+        The conditions of the training selection that are about stars and their curves.
     calibration : list of Calibration
         What makes intervals of errors: found with all training stars, then with those outside each
         fold.
@@ -161,15 +149,17 @@ class ModelCard(_Strict):
     architecture: tuple[str, ...] = Field(min_length=1)
     beside: tuple[str, ...]
     static: Static
+    by_mode: bool
     dropout: float | None
     preprocess: Preprocess
-    priors: dict[str, PriorFile]
+    priors: dict[str, StoredFile]
     modes: tuple[str, ...]
     scale: str
     synthetic: bool
     members: list[Member] = Field(min_length=1)
     baseline: dict[str, list[LinearBaseline]]
-    domain: dict[str, Domain]
+    domain: dict[str, StoredFile]
+    select: str
     calibration: list[Calibration] = Field(min_length=1)
     metrics: dict[str, Any]
     training: dict[str, Any]
@@ -189,6 +179,11 @@ class ModelCard(_Strict):
     def kinds(self) -> tuple[str, ...]:
         """All kinds of predictor that have members."""
         return tuple(dict.fromkeys((*self.architecture, *self.beside)))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Pulsation modes that have members of their own; one empty name if none has."""
+        return self.modes if self.by_mode else ("",)
 
     @property
     def combined(self) -> list[Member]:
@@ -251,6 +246,7 @@ def read_whole(folder: Path) -> ModelCard:
     """
     card = ModelCard.read(folder)
     preparation(folder, card)
+    training_domains(folder, card)
     held_out_folds(folder, card)
     for member in card.members:
         weights_path(folder, member)
@@ -269,19 +265,52 @@ def save_weights(network: "keras.Model", path: Path) -> str:
     return checksum(path)
 
 
-def members_of(card: ModelCard, architecture: str) -> list[Member]:
-    """Return the members of one architecture, in the card's order."""
-    return [member for member in card.members if member.architecture == architecture]
+def members_of(card: ModelCard, architecture: str, mode: str = "") -> list[Member]:
+    """Return the members of one architecture, in the card's order.
+
+    Parameters
+    ----------
+    card : ModelCard
+        A model's card.
+    architecture : str
+        One of its kinds.
+    mode : str
+        One of its `groups`: the pulsation mode that they are for, if for one.
+    """
+    return [m for m in card.members if m.architecture == architecture and m.mode == mode]
 
 
-def write_priors(folder: Path, priors: Mapping[str, PopulationPrior]) -> dict[str, PriorFile]:
+def write_priors(folder: Path, priors: Mapping[str, PopulationPrior]) -> dict[str, StoredFile]:
     """Write the population priors of a model, by mode, and return what the card says of them."""
     files = {}
     for mode, prior in priors.items():
         path = folder / f"population_{mode}.json"
         prior.write(path)
-        files[mode] = PriorFile(file=path.name, sha256=checksum(path))
+        files[mode] = StoredFile(file=path.name, sha256=checksum(path))
     return files
+
+
+def write_domains(folder: Path, domains: Mapping[str, TrainingDomain]) -> dict[str, StoredFile]:
+    """Write where training stars are, by mode, and return what the card says of them."""
+    files = {}
+    for mode, domain in domains.items():
+        path = folder / f"domain_{mode}.npz"
+        files[mode] = StoredFile(file=path.name, sha256=domain.write(path))
+    return files
+
+
+def training_domains(folder: Path, card: ModelCard) -> dict[str, TrainingDomain]:
+    """Return where the training stars of a model are, by mode.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, damaged, or not the one that the card names.
+    """
+    return {
+        mode: TrainingDomain.read(_checked(folder, domain.file, domain.sha256))
+        for mode, domain in card.domain.items()
+    }
 
 
 def preparation(folder: Path, card: ModelCard) -> dict[str, Any]:
@@ -334,8 +363,13 @@ def held_out_folds(folder: Path, card: ModelCard) -> pd.DataFrame:
     folds = _read_folds(_checked(folder, OUT_OF_FOLD, card.out_of_fold))
     wanted = {(repeat, fold) for repeat in folds for fold in folds[repeat].unique()}
     for name in card.kinds:
-        there = [(member.repeat, member.fold) for member in members_of(card, name)]
-        if not wanted <= set(there) or len(there) != len(set(there)):
+        # those of different modes stand in the same order
+        places = {
+            tuple((member.repeat, member.fold) for member in members_of(card, name, mode))
+            for mode in card.groups
+        }
+        there = places.pop()
+        if places or not wanted <= set(there) or len(there) != len(set(there)):
             raise UserError(
                 f"{folder / CARD} does not name a member of '{name}' for every fold; train again."
             )

@@ -1,15 +1,14 @@
 """Regressors that are a sum of kernels: ridge, support vectors and Gaussian processes alike."""
 
-import zipfile
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rrl_batch.errors import UserError, first_line
-from rrl_batch.storage.commit import checksum, replacing
+from rrl_batch.models.arrays import Arrays, check_numbers, read_arrays, write_arrays
 
 Floats = NDArray[np.float64]
 
@@ -73,9 +72,7 @@ class KernelExpansion:
 
     def write(self, path: Path) -> str:
         """Write the arrays atomically, as a NumPy archive, and return the file's checksum."""
-        with replacing(path) as partial, partial.open("wb") as file:
-            np.savez(file, **asdict(self))
-        return checksum(path)
+        return write_arrays(path, asdict(self))
 
     @classmethod
     def read(cls, path: Path, n_shape: int) -> Self:
@@ -93,20 +90,11 @@ class KernelExpansion:
         UserError
             If the file is damaged, or holds anything else.
         """
-        try:
-            with zipfile.ZipFile(path) as file:
-                _require_unpacked(file)
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            return cls._checked(arrays, n_shape)
-        except Exception as error:  # what libraries raise of a damaged file has no bounds
-            raise UserError(
-                f"{path} does not hold a regressor on {n_shape} shape parameters "
-                f"({first_line(error)}); train again."
-            ) from None
+        what = f"a regressor on {n_shape} shape parameters"
+        return read_arrays(path, partial(cls._checked, n_shape=n_shape), what)
 
     @classmethod
-    def _checked(cls, arrays: dict[str, NDArray[Any]], n_shape: int) -> Self:
+    def _checked(cls, arrays: Arrays, n_shape: int) -> Self:
         """Return the regressor that the arrays of a file are; ValueError if they are none."""
         kernel = str(arrays.pop("kernel"))
         if kernel not in ("linear", "rbf"):
@@ -119,20 +107,8 @@ class KernelExpansion:
             "points": (n_points, n_shape),
             "coefficients": (n_points,),
         }
-        found = {name: array.shape for name, array in arrays.items()}
-        if found != shapes:
-            raise ValueError(f"it has arrays of the shapes {found}")
-        for name, array in arrays.items():
-            if array.dtype != np.float64 or not np.isfinite(array).all():
-                raise ValueError(f"{name} are no finite numbers in double precision")
+        check_numbers(arrays, shapes)
         return cls(kernel, float(arrays.pop("intercept")), **arrays)
-
-
-def _require_unpacked(file: zipfile.ZipFile) -> None:
-    """Refuse an archive that is packed, as `write` leaves none: it could unpack to anything."""
-    for member in file.infolist():
-        if member.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"{member.filename} is packed")
 
 
 def rbf(first: Floats, second: Floats) -> Floats:

@@ -80,6 +80,7 @@ def evaluate(catalogue: Path, labels: Path, scale: str | None, out: Path) -> dic
         **_count(stars),
         "n_trained_on": _count_trained_on(compared["source_id"], provenance),
         **_compare(compared),
+        "by_flag": {str(flag.name): _with_and_without(flag, rows, compared) for flag in Flag},
         "provenance": {
             "catalogue": str(catalogue),
             "labels": {"path": str(labels), "sha256": checksum(labels)},
@@ -136,7 +137,6 @@ def _compare(stars: pd.DataFrame) -> dict[str, Any]:
         "paired": _paired_difference(stars),
         "intervals": coverage(stars),
         "unflagged": _scores(stars[stars["flags"] == 0]),
-        "by_flag": {str(flag.name): _with_and_without(flag, stars) for flag in Flag},
     }
 
 
@@ -162,10 +162,11 @@ def _paired_difference(stars: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _with_and_without(flag: Flag, stars: pd.DataFrame) -> dict[str, Any]:
+def _with_and_without(flag: Flag, catalogue: pd.DataFrame, stars: pd.DataFrame) -> dict[str, Any]:
     """Return how many stars have a flag, and the network's RMSE with and without it."""
     flagged = _has(flag, stars["flags"])
     return {
+        "n_in_catalogue": int(_has(flag, catalogue["flags"]).sum()),
         "n": int(flagged.sum()),
         "rmse_with": _scores(stars[flagged])["network"]["rmse"],
         "rmse_without": _scores(stars[~flagged])["network"]["rmse"],

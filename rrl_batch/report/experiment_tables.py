@@ -57,7 +57,8 @@ def details(
 ) -> list[Table]:
     """Return the tables that come after the figures; see `results`."""
     order = _order(found)
-    shown = [_folds(found["folds"], order), _training(found["training"], order)]
+    shown = [] if len(found["modes"]) == len(order) else [_modes(found["modes"], order)]
+    shown += [_folds(found["folds"], order), _training(found["training"], order)]
     shown += [_bias(found["bias"], order), _noise(found["noise"], order)]
     if len(found["learning"]):
         shown.append(_learning(found["learning"]))
@@ -183,6 +184,15 @@ def _differences(
     columns = ["Case", *(f"Less {_KINDS[kind].format(marked[kind])}" for kind in kinds)]
     rows = [[name, *(cells.get((name, kind), _DASH) for kind in kinds)] for name in order]
     return Table("differences", "Differences in RMSE", note, columns, rows)
+
+
+def _modes(modes: pd.DataFrame, order: list[str]) -> Table:
+    columns, cells = _across(modes, ["mode"], lambda row: (
+        f"{_interval(row, 'rmse', '')}\nMAE {dex(row['mae'])}, R² {dex(row['r2'])}"))  # fmt: skip
+    heads = [f"{row['mode']}, {row['n']:,} stars" for row in columns]
+    rows = [[name, *cells.get(name, [_DASH] * len(columns))] for name in order]
+    note = "RMSE in dex with 95 % intervals, by pulsation mode."
+    return Table("modes", "RMSE by pulsation mode", note, ["Case", *heads], rows)
 
 
 def _folds(folds: pd.DataFrame, order: list[str]) -> Table:

@@ -107,15 +107,19 @@ def fit_settings_of(job: Job, architecture: str) -> FitSettings:
 
 
 def members_of(job: Job, architecture: str, n_folds: int, *, pairs: bool = False) -> list[MemberId]:
-    """Return the members of an architecture: for each fold, and each pair of folds if asked for."""
-    members = [
-        MemberId(architecture, repeat, (fold,))
-        for repeat in range(job.training.repeats)
-        for fold in range(n_folds)
+    """Return the members of an architecture: for each fold, and each pair of folds if asked for.
+
+    Each pulsation mode has such members of its own, if the job says so.
+    """
+    held_out: list[tuple[int, tuple[int, ...]]] = [
+        (repeat, (fold,)) for repeat in range(job.training.repeats) for fold in range(n_folds)
     ]
     if pairs:
-        members += [MemberId(architecture, 0, pair) for pair in combinations(range(n_folds), 2)]
-    return members
+        held_out += [(0, pair) for pair in combinations(range(n_folds), 2)]
+    modes = job.training.modes if job.model.by_mode else ("",)
+    return [
+        MemberId(architecture, repeat, folds, mode) for mode in modes for repeat, folds in held_out
+    ]
 
 
 def priors_of(client: "Client", survey: Survey, job: Job) -> Priors:

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import circmean
+from numpy.typing import NDArray
 from sklearn.metrics import root_mean_squared_error
 
 from rrl_batch.errors import RunError
-from rrl_batch.models.baseline import LinearBaseline, offset_from
+from rrl_batch.models.baseline import LinearBaseline
 from rrl_batch.models.calibration import Calibration, noise_error
-from rrl_batch.models.folder import OUT_OF_FOLD, Domain, Member, ModelCard
+from rrl_batch.models.domain import MIN_STARS, TrainingDomain
+from rrl_batch.models.folder import OUT_OF_FOLD, Member, ModelCard, write_domains
 from rrl_batch.storage.commit import checksum, replacing
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.storage.remote import readable, remove_tree
@@ -27,11 +28,8 @@ from rrl_batch.training.fit import (
 )
 from rrl_batch.training.metrics import scores
 from rrl_batch.training.selection import Selection
-from rrl_batch.training.shards import read_table
+from rrl_batch.training.shards import read_shape, read_table
 from rrl_batch.training.weights import density_weights
-
-DOMAIN_QUANTILES = (0.005, 0.995)
-"""Quantiles of the training stars beyond which a star lies outside their domain."""
 
 
 def finish_model(
@@ -73,9 +71,9 @@ def finish_model(
         If a member could not be fitted; the others stay on disk.
     """
     _refuse_failures(members)
-    stars = read_table(root, receipts).merge(
-        pd.read_parquet(readable(root / FOLDS_FILE)), on="source_id"
-    )
+    table = read_table(root, receipts)
+    domain = write_domains(model, _domains(table, read_shape(root, receipts)))
+    stars = table.merge(pd.read_parquet(readable(root / FOLDS_FILE)), on="source_id")
     held_out = held_out_predictions(root, members)
     own = held_out.pivot_table("predicted", "source_id", "architecture")  # means over repeats
     # kinds count alike, however many members each has
@@ -103,15 +101,14 @@ def finish_model(
                 architecture=m.member.architecture,
                 repeat=m.member.repeat,
                 fold=m.member.held_out[0],
+                mode=m.member.mode,
                 epochs=m.epochs,
             )
             for m in members
         ],
         baseline=baseline,
-        domain={
-            str(mode): _domain(group, selection)
-            for mode, group in stars.groupby("best_classification")
-        },
+        domain=domain,
+        select=selection.of_curves,
         calibration=calibrations,
         metrics={
             name: scores(stars["feh"], stars[column], stars["weight"])
@@ -119,7 +116,8 @@ def finish_model(
         }
         | {"on_training_folds": [m.training for m in members]},
     )
-    _remove_strays(model, root, {OUT_OF_FOLD, *(m.file for m in card.members)})
+    named = {member.file for member in card.members} | {d.file for d in card.domain.values()}
+    _remove_strays(model, root, named)
     card.write(model)
     return card
 
@@ -139,7 +137,7 @@ def _refuse_failures(members: Sequence[FittedMember]) -> None:
     """Raise RunError if a member has come to nothing; the others are on disk by then."""
     failed = [member for member in members if member.failure]
     if failed:
-        names = ", ".join(f"{m.member.architecture} of fold {m.member.held_out[0]}" for m in failed)
+        names = ", ".join(f"{m.member.kind} of fold {m.member.held_out[0]}" for m in failed)
         raise RunError(
             f"{len(failed)} of {len(members)} members could not be fitted ({names}): "
             f"{failed[0].failure} and train again."
@@ -251,17 +249,11 @@ def _fit_baseline(stars: pd.DataFrame) -> LinearBaseline:
     return LinearBaseline.fit(stars["period"], stars["phi31"], stars["feh"])
 
 
-def _domain(stars: pd.DataFrame, selection: Selection) -> Domain:
-    centre = float(circmean(stars["phi31"]))
-    offset = offset_from(centre, stars["phi31"])
-    period, phi31, amplitude = (
-        tuple(float(edge) for edge in np.quantile(values, DOMAIN_QUANTILES))
-        for values in (stars["period"], offset, stars["amplitude"])
-    )
-    return Domain(
-        period=period,
-        phi31_offset=phi31,
-        phi31_centre=centre,
-        amplitude=amplitude,
-        select=selection.of_curves,
-    )
+def _domains(stars: pd.DataFrame, shape: NDArray[np.float32]) -> dict[str, TrainingDomain]:
+    """Return where the training stars of each mode are, if there are several."""
+    modes = stars["best_classification"]
+    return {
+        str(mode): TrainingDomain.of(shape[modes.isin([mode])])
+        for mode, count in modes.value_counts(sort=False).items()
+        if count >= MIN_STARS
+    }

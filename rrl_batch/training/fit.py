@@ -124,7 +124,7 @@ def weights_file(member: MemberId, fingerprint: str) -> str:
 
 
 def predictions_file(member: MemberId, fingerprint: str) -> str:
-    """Return the name of a member's predictions for all stars, in the folder of its record."""
+    """Return the name of a member's predictions for its stars, in the folder of its record."""
     return f"{member.name}.{fingerprint[:12]}.parquet"
 
 
@@ -231,7 +231,15 @@ def fold_column(repeat: int) -> str:
 
 def _seen(stars: pd.DataFrame, member: MemberId) -> NDArray[np.int64]:
     """Return the rows of the stars that a member may see."""
-    return np.flatnonzero(~stars[fold_column(member.repeat)].isin(member.held_out))
+    held_out = stars[fold_column(member.repeat)].isin(member.held_out).to_numpy()
+    return np.flatnonzero(_of_mode(stars, member) & ~held_out)
+
+
+def _of_mode(stars: pd.DataFrame, member: MemberId) -> NDArray[np.bool_]:
+    """Return which stars pulsate in the mode that a member is for, if it is for one."""
+    if not member.mode:
+        return np.ones(len(stars), np.bool_)
+    return stars["best_classification"].isin([member.mode]).to_numpy()
 
 
 def _problem(member: MemberId, stars: TrainingSet, settings: FitSettings) -> Problem:
@@ -276,7 +284,10 @@ def _positive(scale: Any) -> Any:
 
 
 def _keep(fit: Fit, stars: TrainingSet, plan: Plan, seconds: float) -> FittedMember:
-    """Write a member's predictions and, if wanted, its weights, and last that it is complete."""
+    """Write a member's predictions and, if wanted, its weights, and last that it is complete.
+
+    A member for one pulsation mode has predictions for its stars only.
+    """
     problem, predictor = fit.problem, fit.predictor
     member = problem.member
     table = stars.table
@@ -295,7 +306,8 @@ def _keep(fit: Fit, stars: TrainingSet, plan: Plan, seconds: float) -> FittedMem
     part = np.full(len(table), "unused", object)
     part[problem.training], part[problem.stopping] = "training", "stopping"
     fold = table[fold_column(member.repeat)]
-    held_out = fold.isin(member.held_out).to_numpy()
+    of_mode = _of_mode(table, member)
+    held_out = of_mode & fold.isin(member.held_out).to_numpy()
     part[held_out] = "held_out"
     predictions = pd.DataFrame(
         {"source_id": table["source_id"], "fold": fold, "part": part, "predicted": predicted}
@@ -306,7 +318,7 @@ def _keep(fit: Fit, stars: TrainingSet, plan: Plan, seconds: float) -> FittedMem
         )
         predictions.loc[held_out, DRAWS] = again.reshape(-1, N_DRAWS)
     with replacing(plan.out / predictions_file(member, plan.fingerprint)) as partial:
-        predictions.to_parquet(partial, index=False)
+        predictions[of_mode].to_parquet(partial, index=False)
     seen = table.iloc[learnt]
     weights = density_weights(seen["feh"], seen["feh_error"])
     fitted = FittedMember(

@@ -26,16 +26,25 @@ class MemberId:
     held_out : tuple of int
         Folds that it must never see: one, or two where a choice between predictors is made within
         the training folds.
+    mode : str
+        The one pulsation mode whose stars it sees; empty: all that there are.
     """
 
     architecture: str
     repeat: int
     held_out: tuple[int, ...]
+    mode: str = ""
 
     @property
     def name(self) -> str:
         """What its files are called."""
-        return "_".join(map(str, (self.architecture, self.repeat, *self.held_out)))
+        parts = (self.architecture, self.repeat, *self.held_out, self.mode)
+        return "_".join(map(str, parts)).rstrip("_")
+
+    @property
+    def kind(self) -> str:
+        """Its architecture, and the pulsation mode that it is for if it is for one."""
+        return f"{self.architecture} {self.mode}".rstrip()
 
     def seed(self, seed: int) -> int:
         """Return a seed of its own, for weights, dropout and shuffling."""

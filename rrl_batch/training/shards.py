@@ -134,6 +134,21 @@ def read_table(root: Path, receipts: list[Receipt]) -> pd.DataFrame:
     return pa.concat_tables(shards).to_pandas()
 
 
+def read_shape(root: Path, receipts: list[Receipt]) -> NDArray[np.float32]:
+    """Read the shape parameters of a training set, (n_stars, 16), in the order of its table.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the training set.
+    receipts : list of Receipt
+        Its shards.
+    """
+    all_stars = np.ones(sum(receipt.rows for receipt in receipts), np.bool_)
+    (shape,) = _read_arrays(root, receipts, all_stars, ["shape"])
+    return shape
+
+
 def read_shards(root: Path, receipts: list[Receipt], source_ids: NDArray[np.int64]) -> TrainingSet:
     """Read some stars of a training set, a shard at a time, so that they are in memory but once.
 

@@ -1,7 +1,7 @@
 """Before training: labels where the tasks find them, and folds for every training star."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rrl_batch.contracts.training import CutCounts, StarCounts, total
 from rrl_batch.errors import UserError
 from rrl_batch.storage.commit import replacing
 from rrl_batch.storage.manifest import Receipt
+from rrl_batch.storage.remote import readable
 from rrl_batch.training.fit import FOLDS_FILE, fold_column
 from rrl_batch.training.folds import assign_folds
 from rrl_batch.training.metrics import FEH_EDGES
@@ -107,6 +108,38 @@ def assign_training_folds(
         with replacing(root / FOLDS_FILE) as partial:
             table.to_parquet(partial, index=False)
     return int(folds[0].max()) + 1
+
+
+def require_each_mode(root: Path, receipts: list[Receipt], modes: Sequence[str]) -> None:
+    """Check that each pulsation mode has stars enough to train members of its own.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of a training set, with its folds.
+    receipts : list of Receipt
+        Its shards.
+    modes : sequence of str
+        The modes.
+
+    Raises
+    ------
+    UserError
+        If without some fold a mode has no more than a star.
+    """
+    stars = read_table(root, receipts).merge(
+        pd.read_parquet(readable(root / FOLDS_FILE)), on="source_id"
+    )
+    for mode in modes:
+        own = stars[stars["best_classification"] == mode]
+        for column in own.columns[own.columns.str.startswith("fold_")]:
+            most = own[column].value_counts().max() if len(own) else 0
+            if len(own) - most < 2:
+                raise UserError(
+                    f"Of the training stars only {len(own)} are {mode}, too few for members of "
+                    f"their own (model.by_mode): take {mode} out of training.modes, or let all "
+                    f"modes share their members."
+                )
 
 
 def _given_folds(stars: pd.DataFrame, labels: pd.DataFrame) -> np.ndarray:

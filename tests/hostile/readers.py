@@ -38,6 +38,7 @@ from rrl_batch.errors import RunError, UserError
 from rrl_batch.inference.ensemble import cached_ensemble
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.shape import N_SHAPE
+from rrl_batch.models.domain import TrainingDomain
 from rrl_batch.models.kernel_expansion import KernelExpansion
 from rrl_batch.storage.commit import checksum
 from rrl_batch.storage.sky import Pixel
@@ -237,19 +238,22 @@ def _write_model(folder: Path) -> None:
     PopulationPrior.first("RRab").write(folder / "population_RRab.json")
     stars = STARS[["source_id"]].assign(feh=-1.5, fold_0=np.array([0, 1, 0], np.int32))
     stars.to_parquet(folder / "out_of_fold.parquet", index=False)
-    limits = {"period": (0.4, 0.9), "phi31_offset": (-1, 1), "phi31_centre": 2.0,
-              "amplitude": (0.1, 1.4), "select": "num_epochs_used >= 12"}  # fmt: skip
+    TrainingDomain.of(np.random.default_rng(0).normal(size=(8, N_SHAPE))).write(
+        folder / "domain_RRab.npz"
+    )
     scores = {"n": 2, "rmse": 0.2, "r2": 0.8}
     line = {"intercept": -1.5, "period_slope": -6.0, "phi31_slope": 1.0, "phi31_centre": 2.0}
     card = {
-        "architecture": ["ridge"], "beside": ["gru"], "static": "none", "dropout": None,
+        "architecture": ["ridge"], "beside": ["gru"], "static": "none", "by_mode": False,
+        "dropout": None,
         "preprocess": {"dataset": "preprocessed", "alignment": "fourier",
                        "smoothing": "population", "points": 16},
         "priors": {"RRab": {"file": "population_RRab.json", "sha256": ""}},
         "modes": ["RRab"], "scale": "crestani2021", "synthetic": True,
         "members": [{"file": file, "sha256": "", "architecture": kind, "repeat": 0, "fold": fold,
                      "epochs": 1} for file, kind, fold in members],
-        "baseline": {"RRab": [line] * 3}, "domain": {"RRab": limits},
+        "baseline": {"RRab": [line] * 3}, "select": "num_epochs_used >= 12",
+        "domain": {"RRab": {"file": "domain_RRab.npz", "sha256": ""}},
         "calibration": [_calibration()] * 3,
         "metrics": {"network": scores, "baseline": scores}, "training": {}, "out_of_fold": "",
         "made_from": {},
@@ -289,8 +293,8 @@ def _put_model(folder: Path) -> None:
 def _name_anew(folder: Path) -> None:
     """Let the card of a model name the files that are there, as who made them could."""
     card = json.loads((folder / "model.json").read_text())
-    for member in [*card["members"], *card["priors"].values()]:
-        member["sha256"] = checksum(folder / member["file"])
+    for file in [*card["members"], *card["priors"].values(), *card["domain"].values()]:
+        file["sha256"] = checksum(folder / file["file"])
     card["out_of_fold"] = checksum(folder / "out_of_fold.parquet")
     (folder / "model.json").write_text(json.dumps(card))
 

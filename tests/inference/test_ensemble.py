@@ -52,7 +52,12 @@ def model(folder, architecture, *, masked=False, static="none", seeds=(1, 2)):
         alignment="fourier", smoothing="robust", points=N_POINTS,
     )  # fmt: skip
     card = ModelCard.model_construct(
-        architecture=(architecture,), static=static, preprocess=preprocess, members=members
+        architecture=(architecture,),
+        static=static,
+        preprocess=preprocess,
+        members=members,
+        by_mode=False,
+        modes=("RRab",),
     )
     return networks, card
 
@@ -151,15 +156,39 @@ def test_a_model_of_several_kinds_gives_what_each_of_its_members_gives(tmp_path)
     members = [others[0], card.members[0], others[1], card.members[1]]
     kinds = ("gp", "gru", "ridge")
     card = card.model_copy(update={"architecture": kinds, "members": members})
-    engines = {name: choose_engine(tmp_path, card, name) for name in kinds}
+    engines = {name: {"": choose_engine(tmp_path, card, name)} for name in kinds}
     inputs = with_shape(curves())
-    predicted = Ensemble(card, engines, pd.DataFrame()).predict_members(inputs)
+    modes = np.full(len(inputs.shape), "RRab", object)
+    predicted = Ensemble(card, engines, {}, pd.DataFrame()).predict_members(inputs, modes)
     assert list(predicted) == list(kinds)
     assert all(values.dtype == np.float64 for values in predicted.values())
     of_gru = np.hstack([network(arrays_for(network, inputs)) for network in networks])
     assert np.allclose(predicted["gru"], of_gru, rtol=0, atol=1e-5 * max(1, of_gru.std()))
     assert np.array_equal(predicted["gp"], gp.predict(inputs.shape)[:, None])
     assert np.array_equal(predicted["ridge"], ridge.predict(inputs.shape)[:, None])
+
+
+def test_members_for_a_pulsation_mode_predict_its_stars_and_no_others(tmp_path):
+    _, card = model(tmp_path, "gru")
+    fitted, members = regressors(tmp_path, ("ridge", "gp"))
+    modes = ("RRc", "RRab")
+    members = [
+        member.model_copy(update={"architecture": "gp", "mode": mode})
+        for member, mode in zip(members, modes, strict=True)
+    ]
+    changed = {"architecture": ("gp",), "members": members, "by_mode": True, "modes": modes}
+    card = card.model_copy(update=changed)
+    engines = {mode: choose_engine(tmp_path, card, "gp", mode) for mode in card.groups}
+    ensemble = Ensemble(card, {"gp": engines}, {}, pd.DataFrame())
+    inputs = with_shape(curves())
+    mode = np.resize(np.array(["RRab", "RRc", "RRc"], object), len(inputs.shape))
+    predicted = ensemble.predict_members(inputs, mode)["gp"]
+    for regressor, name in zip(fitted, modes, strict=True):
+        expected = regressor.predict(inputs.shape)[:, None]
+        assert np.array_equal(predicted[mode == name], expected[mode == name])
+    none = ensemble.predict_members(with_shape(curves(0)), mode[:0])["gp"]
+    assert none.shape == (0, 1)
+    assert ensemble.places("gp").tolist() == [[0, 0]]
 
 
 def test_a_star_without_shape_parameters_has_no_value_and_the_others_have_theirs(tmp_path):
@@ -209,10 +238,11 @@ def test_a_process_that_predicts_on_a_cpu_loads_no_framework(run):
         "model = Ensemble.load(pathlib.Path(sys.argv[1]))\n"
         "assert not evaluate.signatures\n"
         "def of(n): return Inputs(np.zeros((n, 16, 2), np.float32), np.zeros((n, 0), np.float32))\n"
-        "model.predict_members(of(0))\n"
+        "def modes(n): return np.full(n, 'RRab', object)\n"
+        "model.predict_members(of(0), modes(0))\n"
         "compiled = list(evaluate.signatures)\n"
         "assert len(compiled) == 1\n"
-        "members = model.predict_members(of(5))['gru']\n"
+        "members = model.predict_members(of(5), modes(5))['gru']\n"
         "assert members.shape == (5, 2) and np.isfinite(members).all()\n"
         "assert list(evaluate.signatures) == compiled\n"
         "print({'keras', 'tensorflow', 'jax', 'torch', 'sklearn'} & set(sys.modules))\n"

@@ -74,6 +74,7 @@ def test_scores_by_flag_divide_the_stars(tmp_path: Path) -> None:
         has = (compared["flags"] & int(flag)) != 0
         entry = found["by_flag"][flag.name]
         assert entry["n"] == has.sum() > 0
+        assert entry["n_in_catalogue"] == ((_rows()["flags"] & int(flag)) != 0).sum()
         assert entry["rmse_with"] == pytest.approx(np.sqrt(squares[has].mean()), rel=1e-6)
         assert entry["rmse_without"] == pytest.approx(np.sqrt(squares[~has].mean()), rel=1e-6)
     assert found["by_flag"]["OTHER_MODE"]["n"] == 0

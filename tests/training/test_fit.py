@@ -1,5 +1,6 @@
 """Members are fitted from their training folds alone, whatever becomes of each other."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -210,6 +211,25 @@ def test_of_all_stars_a_part_can_be_learnt_from(stars, tmp_path):
     used = stars[1][rows["part"].isin(["training", "stopping"])]
     unused = stars[1][rows["part"] == "unused"]
     assert abs(np.median(used) - np.median(unused)) < 0.1  # a random choice scatters by 0.13
+
+
+def test_a_member_for_a_pulsation_mode_learns_from_its_stars_and_predicts_these_alone(
+    stars, tmp_path, monkeypatch
+):
+    prepared, feh = stars
+    overtone = np.arange(N_STARS) % 5 == 0
+    mode = np.where(overtone, "RRc", "RRab")
+    prepared = replace(prepared, table=prepared.table.assign(best_classification=mode))
+    both = Selection(("RRab", "RRc"), SELECTION.select)
+    monkeypatch.setattr(sys.modules[__name__], "SELECTION", both)
+    members = [MemberId("ridge", 0, (1,), mode) for mode in both.modes]
+    fitted = train(tmp_path, prepared, feh, members=members, stop_fraction=0.0)
+    for member, found in zip(members, fitted, strict=True):
+        own = np.flatnonzero(mode == member.mode)
+        rows = predictions(tmp_path, member)
+        assert rows.index.tolist() == own.tolist()
+        assert found.n_training == np.sum(~held_out_by(member)[own])
+        assert ((rows["part"] == "held_out") == held_out_by(member)[own]).all()
 
 
 def test_without_stopping_stars_training_makes_all_its_passes(stars, tmp_path):
