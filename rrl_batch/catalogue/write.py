@@ -122,6 +122,7 @@ def provenance(
             "engines": engines,
             "preprocess": card.preprocess.model_dump(),
             "out_of_fold": card.metrics["network"],
+            "calibrated_labels": card.made_from.get("calibrated", []),
             "stars": card.model_dump(mode="json", include={"stars"})["stars"],
         },
         "made_from": made_from,

@@ -46,6 +46,7 @@ def ingredients(client: "Client", survey: Survey, labels: pd.DataFrame) -> dict[
     return {
         "survey": survey.fingerprint,
         "labels": fingerprint(labels.to_json(orient="split", double_precision=15)),
+        "calibrated": labels.attrs.get("calibrated", []),
         "backend": common_backend(client),
         "code_version": __version__,
     }
