@@ -38,12 +38,12 @@ def test_errors_in_both_do_not_flatten_the_slope() -> None:
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     held = {"slope": 0, "offset_at_pivot": 0}
-    for seed in range(100):
+    for seed in range(40):
         found = line(*_draw(100, seed), 4.0)
         for name, true in (("slope", 0.8), ("offset_at_pivot", 0.07)):
             low, high = found[name]["interval_95"]
             held[name] += low <= true <= high
-    assert all(88 <= number <= 100 for number in held.values())
+    assert all(34 <= number <= 40 for number in held.values())
 
 
 def test_agreement_of_known_differences() -> None:
