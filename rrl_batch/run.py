@@ -13,6 +13,7 @@ from rrl_batch.errors import RunError, UserError
 from rrl_batch.experiment.folder import ABOUT_FILE
 from rrl_batch.job import Job
 from rrl_batch.models.registry import check_dropout, check_model
+from rrl_batch.report.catalogue_page import write_catalogue_page
 from rrl_batch.report.clusters import compare_with_clusters
 from rrl_batch.report.evaluate import evaluate
 from rrl_batch.report.experiment_page import write_report
@@ -20,6 +21,7 @@ from rrl_batch.report.reference import compare_with_reference
 from rrl_batch.report.survey_page import write_summary
 from rrl_batch.sources.synthetic.labels import PHOTOMETRIC, TRUE
 from rrl_batch.sources.tables import read_labels
+from rrl_batch.storage.manifest import MANIFEST, Manifest
 from rrl_batch.survey.read import Survey, open_survey
 
 if TYPE_CHECKING:
@@ -170,17 +172,35 @@ def verify_catalogue(catalogue: Path, say: Say) -> None:
     say(f"verify     {catalogue}: {found.rows:,} rows in {found.partitions} files, all as written")
 
 
-def write_page(folder: Path) -> Path:
-    """Write the page of what a folder holds, an experiment or a survey, and return its path.
+def write_page(folder: Path, survey: Path | None = None, model: Path | None = None) -> Path:
+    """Write the page of what a folder holds: an experiment, a catalogue or a survey.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder.
+    survey, model : pathlib.Path, optional
+        Those of a catalogue, where they were moved.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
 
     Raises
     ------
     UserError
-        If it holds neither.
+        If it holds nothing of this kind.
     """
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}; give that of an experiment or a survey.")
-    return write_report(folder) if (folder / ABOUT_FILE).exists() else write_summary(folder)
+        raise UserError(
+            f"There is no folder {folder}; give that of an experiment, a catalogue or a survey."
+        )
+    if (folder / ABOUT_FILE).exists():
+        return write_report(folder)
+    if (folder / MANIFEST).exists() and Manifest.read(folder).kind == "catalogue":
+        return write_catalogue_page(folder, survey, model)
+    return write_summary(folder)
 
 
 def recompute_stars(

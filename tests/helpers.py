@@ -9,12 +9,15 @@ import pyarrow as pa
 
 from rrl_batch.catalogue.write import finish_catalogue
 from rrl_batch.contracts import CATALOGUE, Flag
+from rrl_batch.lightcurve.redrawn import CurveErrors
+from rrl_batch.models.calibration import Calibration
 from rrl_batch.models.folder import CARD, ModelCard
 from rrl_batch.storage.manifest import Manifest, commit
 from rrl_batch.storage.sky import SPATIAL_INDEX, partition, with_positions
 
 _OPTIONAL = [
-    "feh", "feh_error", "feh_model_error", "feh_gru", "feh_lo", "feh_hi", "feh_baseline",
+    "feh", "feh_error", "feh_model_error", "feh_noise_error", "feh_gru", "feh_lo", "feh_hi",
+    "feh_lo95", "feh_hi95", "feh_baseline",
     "int_average_g", "amplitude_g", "phi31_g", "phi31_g_error",
 ]  # fmt: skip
 
@@ -36,9 +39,12 @@ def catalogue_rows(n: int = 200, seed: int = 0) -> pd.DataFrame:
             "feh": feh,
             "feh_error": error,
             "feh_model_error": error / 3,
+            "feh_noise_error": error / 2,
             "feh_gru": feh,
             "feh_lo": feh - error,
             "feh_hi": feh + error,
+            "feh_lo95": feh - 2 * error,
+            "feh_hi95": feh + 2 * error,
             "feh_baseline": feh + rng.normal(0, 0.2, n),
             "int_average_g": rng.uniform(11, 21, n),
             "amplitude_g": rng.uniform(0.2, 1.3, n),
@@ -95,6 +101,32 @@ def write_catalogue(root: Path, rows: pd.DataFrame, **changed: Any) -> Manifest:
         receipts.append(commit(root, piece.pixel.file("f"), table, "f"))
     about = provenance(len(rows), **changed)
     return finish_catalogue(root, [piece.pixel for piece in pieces], receipts, "f", about)
+
+
+CALIBRATION = Calibration(
+    power=0.8, floor=0.1, of_noise=1.0, of_spread=1.0,
+    lowest=(2.0, 10.0, -4.0, 0.1, -2.5), highest=(5.0, 21.0, -1.0, 1.4, 0.0),
+    centre=(3.5, 17.0, -2.5, 0.7, -1.4), unit=(0.5, 2.0, 0.5, 0.2, 0.5),
+    slope=(-0.1, 0.0, 0.0, 0.1, 0.2), curvature=(0.0,) * 5, multiples=(1.0, 2.0),
+)  # fmt: skip
+"""How errors of a small model are calibrated."""
+
+
+def curve_errors(n_stars: int, noise: float = 0.0) -> CurveErrors:
+    """How well curves of three harmonics are known, each coefficient with the same error."""
+    rng = np.random.default_rng(3)
+    return CurveErrors(
+        source_id=np.arange(n_stars),
+        harmonics=rng.normal(0.1, 0.02, (n_stars, 7)) * np.exp(2j * np.pi * rng.random((1, 7))),
+        factor=np.tile(noise * np.eye(14), (n_stars, 1, 1)),
+        start=np.zeros(n_stars),
+        noise=np.full(n_stars, 0.02),
+        n_epochs=np.full(n_stars, 60),
+        period=np.full(n_stars, 0.55),
+        period_error=np.zeros(n_stars),
+        alignment="fourier",
+        raw=False,
+    )
 
 
 def rewrite_card(card: ModelCard, model: Path, **changed: Any) -> None:

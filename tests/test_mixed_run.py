@@ -1,6 +1,7 @@
 """A model of several kinds of predictor, and of repeated folds, through the whole pipeline."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -55,10 +56,16 @@ def stars(run, mixed):
     partitions = open_survey(run.survey).partitions
     done = [prepare(b, **settings) for piece in partitions for b in piece.batches()]
     table = pd.concat([some.table for some in done], ignore_index=True)
+    arrays = {
+        name: np.concatenate([vars(some.errors)[name] for some in done])
+        for name, value in vars(done[0].errors).items()
+        if isinstance(value, np.ndarray)
+    }
     return PreparedStars(
         table,
         np.concatenate([some.sequences for some in done]),
         np.concatenate([some.shape for some in done]),
+        replace(done[0].errors, **arrays),
     )
 
 

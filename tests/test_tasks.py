@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import curve_errors
 
 from rrl_batch import tasks
 from rrl_batch.errors import RunError
@@ -48,10 +49,12 @@ def test_a_worker_that_is_too_small_for_a_partition_says_so(client, run, tmp_pat
 def test_a_worker_that_is_too_small_for_a_training_set_says_so(client, tmp_path):
     table = pd.DataFrame(
         {"source_id": [1], "best_classification": "RRab", "period": 0.55, "num_epochs_used": 60,
-         "phi31": 2.0, "phi31_error": 0.05, "amplitude": 0.8, "max_phase_gap": 0.1}
+         "phi31": 2.0, "phi31_error": 0.05, "amplitude": 0.8, "mean_mag": 15.0,
+         "max_phase_gap": 0.1}
     )  # fmt: skip
     store_labels(tmp_path, table[["source_id"]].assign(feh=-1.5, feh_error=0.1))
-    stars = PreparedStars(table, np.zeros((1, 265, 2), "f4"), np.zeros((1, 16), "f4"))
+    sequences, shape = np.zeros((1, 265, 2), "f4"), np.zeros((1, 16), "f4")
+    stars = PreparedStars(table, sequences, shape, curve_errors(1))
     selection = Selection(("RRab",), "amplitude <= 1.4")
     receipt = write_shard([stars], 0, tmp_path, selection, "m")
     whole_universe = [replace(receipt, rows=10**12)]

@@ -9,16 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rrl_batch.catalogue.find import FoundStar
+from rrl_batch.catalogue.origin import model_of, survey_of
 from rrl_batch.catalogue.verify import read_manifest
 from rrl_batch.contracts import CATALOGUE, Flag
-from rrl_batch.errors import UserError
 from rrl_batch.inference.isolation import predict_around
-from rrl_batch.inference.model import Model, open_model
+from rrl_batch.inference.model import Model
 from rrl_batch.lightcurve.batch import LightCurveBatch
-from rrl_batch.storage.manifest import Manifest, same_values
-from rrl_batch.storage.remote import path_of, readable
+from rrl_batch.storage.manifest import same_values
+from rrl_batch.storage.remote import readable
 from rrl_batch.storage.sky import Pixel, with_positions
-from rrl_batch.survey.read import Survey, SurveyPartition, open_survey
+from rrl_batch.survey.read import Survey, SurveyPartition
 
 
 def recompute(
@@ -52,7 +53,7 @@ def recompute(
         If there is no finished catalogue, or survey or model are missing or others.
     """
     manifest = read_manifest(root)
-    origin, source = _survey_of(manifest, survey), _model_of(manifest, model)
+    origin, source = survey_of(manifest, survey), model_of(manifest, model)
     pieces = {piece.pixel: piece for piece in origin.partitions}
     n_stars = min(n_stars, manifest.rows)
     chosen = np.random.default_rng(seed).choice(manifest.rows, n_stars, replace=False)
@@ -64,35 +65,44 @@ def recompute(
         if len(rows):
             table = pq.read_table(readable(root / receipt.path), columns=CATALOGUE.names)
             piece = pieces[Pixel.from_path(receipt.path)]
-            for again in _computed(piece, source, table, table["source_id"].take(rows)):
+            for _, again in _computed(piece, source, table, table["source_id"].take(rows)):
                 faults += _differences(table, again)
     return n_stars, faults
 
 
-def _survey_of(manifest: Manifest, path: Path | None) -> Survey:
-    path = path or path_of(manifest.provenance["survey"]["path"])
-    if not path.exists():
-        raise UserError(f"There is no survey at {path}; say where it is now, by --survey.")
-    survey = open_survey(path)
-    if survey.fingerprint != manifest.provenance["made_from"]["survey"]:
-        raise UserError(f"{path} is not the survey that the catalogue was made from.")
-    return survey
+def recompute_star(
+    found: FoundStar, survey: Survey, model: Model
+) -> tuple[LightCurveBatch, list[str]]:
+    """Compare a star of a catalogue with what survey and model give now.
 
+    Parameters
+    ----------
+    found : FoundStar
+        Where the star is in the catalogue.
+    survey : Survey
+        The survey that the catalogue was made from.
+    model : Model
+        The model that it was made with.
 
-def _model_of(manifest: Manifest, path: Path | None) -> Model:
-    path = path or path_of(manifest.provenance["model"]["path"])
-    if not path.exists():
-        raise UserError(f"There is no model at {path}; say where it is now, by --model.")
-    model = open_model(path)
-    if model.mark != manifest.provenance["made_from"]["model"]:
-        raise UserError(f"{path} is not the model that the catalogue was made with.")
-    return model
+    Returns
+    -------
+    LightCurveBatch
+        The star alone.
+    list of str
+        A sentence if it comes out otherwise.
+    """
+    pieces = {piece.pixel: piece for piece in survey.partitions}
+    wanted = pa.chunked_array([[found.source_id]], pa.int64())
+    computed = _computed(pieces[found.pixel], model, found.partition, wanted)
+    batch, again = next(computed)
+    star = batch.select(batch.stars["source_id"] == found.source_id)
+    return star, list(_differences(found.partition, again))
 
 
 def _computed(
     piece: SurveyPartition, model: Model, table: pa.Table, stars: pa.ChunkedArray
-) -> Iterator[pa.Table]:
-    """Yield the catalogue's rows of some stars of a partition, a batch at a time."""
+) -> Iterator[tuple[LightCurveBatch, pa.Table]]:
+    """Yield the batches of a partition with some stars, and the catalogue's rows of these."""
     failed = pc.filter(
         table["source_id"], pc.greater(pc.bit_wise_and(table["flags"], _FAILED), 0)
     ).to_numpy()
@@ -101,7 +111,8 @@ def _computed(
         if batch.stars["source_id"].isin(wanted).any():
             rows = with_positions(_rows_of(batch, model, failed))
             rows = rows[rows["source_id"].isin(wanted)]
-            yield CATALOGUE.conform(pa.Table.from_pandas(rows, preserve_index=False), "catalogue")
+            table = pa.Table.from_pandas(rows, preserve_index=False)
+            yield batch, CATALOGUE.conform(table, "catalogue")
 
 
 _FAILED = pa.scalar(int(Flag.COMPUTATION_FAILED), pa.int32())

@@ -61,12 +61,23 @@ def add_commands(commands: Commands) -> None:
     )  # fmt: skip
     evaluate.set_defaults(command=_evaluate)
 
-    report = commands.add_parser("report", help="write the page of an experiment or a survey")
+    report = commands.add_parser(
+        "report", help="write the page of a catalogue, a survey or an experiment"
+    )
     report.add_argument(
         "folder", type=Path,
-        help="folder of an experiment, gets index.html; or of a survey, gets summary/index.html",
+        help="folder of a catalogue or a survey, gets summary/index.html; or of an experiment, "
+        "gets index.html",
     )  # fmt: skip
+    _add_origin(report)
     report.set_defaults(command=_report)
+
+    star = commands.add_parser("star", help="show a single star of a catalogue")
+    star.add_argument("source_id", type=int, help="identifier of the star")
+    star.add_argument("--catalogue", type=location, required=True, help="folder of the catalogue")
+    star.add_argument("--plot", type=Path, metavar="FILE", help="figure: NAME.png, .svg or .pdf")
+    _add_origin(star)
+    star.set_defaults(command=_star)
 
     verify = commands.add_parser("verify", help="check that a catalogue is whole")
     verify.add_argument("catalogue", type=location, help="folder of the catalogue")
@@ -77,8 +88,7 @@ def add_commands(commands: Commands) -> None:
         "--stars", type=positive, default=100, metavar="N", help="how many stars of --deep; 100"
     )
     verify.add_argument("--seed", type=int, default=0, help="another seed, other stars")
-    verify.add_argument("--survey", type=location, help="where the survey is now, if it was moved")
-    verify.add_argument("--model", type=location, help="where the model is now, if it was moved")
+    _add_origin(verify)
     verify.set_defaults(command=_verify)
 
     export = commands.add_parser("export", help="write a catalogue in the format of other programs")
@@ -104,6 +114,12 @@ def add_commands(commands: Commands) -> None:
         "place of those known",
     )  # fmt: skip
     export.set_defaults(command=_export)
+
+
+def _add_origin(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name what a catalogue was made from."""
+    parser.add_argument("--survey", type=location, help="where the survey is now, if it was moved")
+    parser.add_argument("--model", type=location, help="where the model is now, if it was moved")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -137,7 +153,19 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from rrl_batch.run import write_page
 
-    print(f"report     {write_page(options.folder)}")
+    print(f"report     {write_page(options.folder, options.survey, options.model)}")
+
+
+def _star(options: argparse.Namespace) -> None:
+    from rrl_batch.report.star import check_figure, look_at_star
+
+    if options.plot:
+        check_figure(options.plot)
+    star = look_at_star(options.catalogue, options.source_id, options.survey, options.model)
+    print("\n".join(star.lines()))
+    if options.plot:
+        star.draw(options.plot)
+        print(f"figure     {options.plot}")
 
 
 def _verify(options: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
 """Ensembles of any networks, evaluated by Keras."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ class KerasEnsemble:
     """
 
     networks: "Sequence[keras.Model]"
+
+    def member(self, number: int) -> Self:
+        """Return what evaluates one member alone."""
+        return replace(self, networks=[self.networks[number]])
 
     def predict(self, inputs: Inputs) -> NDArray[np.float32]:
         """Return every member's prediction.

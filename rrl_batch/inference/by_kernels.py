@@ -1,7 +1,7 @@
 """Ensembles of regressors on the shape parameters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +35,10 @@ class KernelEnsemble:
             If a file is damaged, or holds anything else.
         """
         return cls([KernelExpansion.read(path, N_SHAPE) for path in paths])
+
+    def member(self, number: int) -> Self:
+        """Return what evaluates one member alone."""
+        return replace(self, members=[self.members[number]])
 
     def predict(self, inputs: Inputs) -> NDArray[np.float64]:
         """Return every member's prediction.

@@ -1,10 +1,9 @@
 """Load an ensemble once per process, and predict with all of its members."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -23,8 +22,16 @@ from rrl_batch.models.folder import (
 )
 from rrl_batch.models.registry import ARCHITECTURES, check_model, n_static_of
 
-Engine = Callable[[Inputs], NDArray[np.floating[Any]]]
-"""From the inputs of some stars to (n_stars, n_members) metallicities."""
+
+class Engine(Protocol):
+    """What evaluates the members of one architecture."""
+
+    def predict(self, inputs: Inputs) -> NDArray[np.floating[Any]]:
+        """Return (n_stars, n_members) metallicities, in dex."""
+
+    def member(self, number: int) -> Self:
+        """Return what evaluates one member alone."""
+
 
 _CHANNELS = 2
 """Numbers a point of a sequence: magnitude, and phase times period."""
@@ -38,7 +45,7 @@ class Ensemble:
     ----------
     card : ModelCard
         What the model is.
-    engines : dict of str to callable
+    engines : dict of str to Engine
         For each of its architectures, what evaluates the members.
     held_out_by : pandas.DataFrame
         For each training star, by `source_id`: the folds that it was held out in, a column a
@@ -80,7 +87,9 @@ class Ensemble:
         dict of str to (n_stars, n_members) float64 ndarray
             For each architecture the metallicities, in dex, by its members in the card's order.
         """
-        return {name: engine(inputs).astype(np.float64) for name, engine in self.engines.items()}
+        return {
+            name: engine.predict(inputs).astype(np.float64) for name, engine in self.engines.items()
+        }
 
 
 def choose_engine(folder: Path, card: ModelCard, architecture: str) -> Engine:
@@ -114,11 +123,11 @@ def choose_engine(folder: Path, card: ModelCard, architecture: str) -> Engine:
     members = members_of(card, architecture)
     paths = [weights_path(folder, member) for member in members]
     if engine == "keras":
-        return KerasEnsemble([load_member(folder, card, member) for member in members]).predict
+        return KerasEnsemble([load_member(folder, card, member) for member in members])
     if engine == "kernel":
-        return KernelEnsemble.from_files(paths).predict
+        return KernelEnsemble.from_files(paths)
     n_static = n_static_of(architecture, card.static)
-    return FusedEnsemble.from_files(paths, _CHANNELS, n_static).predict
+    return FusedEnsemble.from_files(paths, _CHANNELS, n_static)
 
 
 def engine_of(card: ModelCard, architecture: str) -> Literal["fused", "kernel", "keras"]:

@@ -1,7 +1,7 @@
 """Ensembles of recurrent networks, evaluated by one kernel instead of one network at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,6 +79,10 @@ class FusedEnsemble:
                 raise UserError(f"{path} has other layers than {paths[0]}; train again.")
         weights = np.stack([weights for _, weights in members])
         return cls(n_channels, n_static, sum(n_hidden), runs, weights)
+
+    def member(self, number: int) -> Self:
+        """Return what evaluates one member alone."""
+        return replace(self, weights=self.weights[number : number + 1])
 
     def predict(self, inputs: Inputs) -> Float32Array:
         """Return every member's prediction, on as many threads as numba may use.

@@ -1,5 +1,6 @@
 """The rows of the catalogue: a metallicity with its error, or flags that say why there is none."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 from rrl_batch.contracts import CATALOGUE, Flag
 from rrl_batch.contracts.flags import NO_METALLICITY
 from rrl_batch.inference.ensemble import Ensemble, cached_ensemble
+from rrl_batch.inference.noise import noise_errors
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
 from rrl_batch.models.baseline import offset_from
+from rrl_batch.models.calibration import Calibration
 from rrl_batch.models.folder import Domain
 from rrl_batch.training.selection import Selection
 
@@ -60,16 +63,20 @@ def predict(stars: PreparedStars, model: Path, fingerprint: str) -> pd.DataFrame
         [_unseen(members[name], ensemble.places(name), folds) for name in combined], axis=0
     )
     spread = _spread(np.hstack([members[name] for name in combined]))
-    # one member has no spread: what is known of its error is that of the model
-    error = np.where(np.isnan(feh), np.nan, np.hypot(ensemble.card.sigma, np.nan_to_num(spread)))
+    noise = noise_errors(stars, np.flatnonzero(predictable), ensemble, members, folds[:, 0])
+    known = table.assign(feh=feh, spread=spread, noise_error=noise)
+    error, error_95 = _calibrated(known, ensemble.card.calibration, folds[:, 0])
     gru = members["gru"].mean(axis=1) if "gru" in members else np.nan
     rows = table.assign(
         feh=feh,
         feh_error=error,
         feh_model_error=spread,
+        feh_noise_error=noise,
         feh_gru=gru,
         feh_lo=feh - error,
         feh_hi=feh + error,
+        feh_lo95=feh - error_95,
+        feh_hi95=feh + error_95,
         feh_baseline=np.where(predictable, _baseline(table, ensemble, folds[:, 0]), np.nan),
         int_average_g=table["mean_mag"],
         amplitude_g=table["amplitude"],
@@ -114,11 +121,28 @@ def _spread(members: Floats) -> Floats:
     return spread
 
 
+def _calibrated(
+    known: pd.DataFrame, calibrations: Sequence[Calibration], fold: Floats
+) -> tuple[Floats, Floats]:
+    """Return half the widths of the 68 and 95 % intervals, cross-fitted for training stars."""
+    errors = np.full((2, len(known)), np.nan)
+    numbers = _cross_fitted(fold)
+    for number in np.unique(numbers):
+        rows = numbers == number
+        errors[:, rows] = calibrations[number].half_widths(known[rows])
+    return errors[0], errors[1]
+
+
+def _cross_fitted(fold: Floats) -> NDArray[np.int64]:
+    """Return which of the fits a star gets: the first is to all stars, then one without a fold."""
+    return np.where(np.isfinite(fold), fold + 1, 0).astype(np.int64)
+
+
 def _baseline(table: pd.DataFrame, ensemble: Ensemble, fold: Floats) -> Floats:
     """Return the linear relation's values, cross-fitted for training stars as the network's are."""
     values = np.full(len(table), np.nan)
     mode = table["best_classification"].to_numpy()
-    relation_number = np.where(np.isfinite(fold), fold + 1, 0)
+    relation_number = _cross_fitted(fold)
     for name, relations in ensemble.card.baseline.items():
         for number, relation in enumerate(relations):
             rows = (mode == name) & (relation_number == number)

@@ -80,6 +80,9 @@ class FourierFit(NamedTuple):
         Standard errors of the phase differences.
     residual_rms : (n_stars,) float64, in mag
         Root mean square of the unweighted residuals.
+    factor : (n_stars, 16, 17) float64, in mag
+        A square root F of the posterior covariance F F' of the coefficients of cos 2 pi phase,
+        sin 2 pi phase, cos 4 pi phase, ...; 0 for harmonics that were not fitted.
     """
 
     n_harmonics: npt.NDArray[np.int32]
@@ -95,6 +98,7 @@ class FourierFit(NamedTuple):
     phi21_error: FloatArray
     phi31_error: FloatArray
     residual_rms: FloatArray
+    factor: FloatArray
 
     @property
     def harmonics(self) -> npt.NDArray[np.complex128]:
@@ -141,7 +145,8 @@ def fit_fourier(phase: npt.ArrayLike, mag: npt.ArrayLike, offsets: npt.ArrayLike
     n_harmonics = np.clip((n_epochs - 2) // 2, 0, MAX_HARMONICS).astype(np.int32)
     by_star = np.full((10, len(n_epochs)), np.nan)
     by_harmonic = np.full((2, len(n_epochs), MAX_HARMONICS), np.nan)
-    fit = FourierFit(n_harmonics, by_star[0], *by_harmonic, *by_star[1:])
+    factor = np.zeros((len(n_epochs), MAX_COEFFICIENTS - 1, MAX_COEFFICIENTS))
+    fit = FourierFit._make([n_harmonics, by_star[0], *by_harmonic, *by_star[1:], factor])
     _fit_all(phase, mag, offsets, int(n_epochs.max(initial=0)), fit)
     return fit
 
@@ -220,9 +225,19 @@ def _fit_star(
         fit.mean_mag[star] = mean + work.solution[0]
         fit.residual_rms[star] = rms
         _fill_covariance(size, _VARIANCE_FACTOR * variance, work)
+        _fill_factor(size, _VARIANCE_FACTOR * variance, work, fit.factor[star])
         _derive(star, work.solution, work.covariance, fit)
     else:
         fit.n_harmonics[star] = 0
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_factor(size: int, scale: float, work: _Workspace, factor: FloatArray) -> None:
+    """Fill in a square root of the covariance of all coefficients but the mean."""
+    for k in range(size):
+        root = np.sqrt(scale / work.system[k, k])
+        for i in range(1, size):
+            factor[i - 1, k] = root * work.system[k, size + i]
 
 
 @njit(cache=True, error_model="numpy")

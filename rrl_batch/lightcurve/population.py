@@ -206,6 +206,18 @@ class PopulationCurves(NamedTuple):
         variance = (gradient[:, :, np.newaxis] * covariance * gradient[:, np.newaxis]).sum((1, 2))
         return phi31, np.sqrt(variance)
 
+    def factor(self) -> FloatArray:
+        """Return the Cholesky factors of the covariances of all coefficients but the constant.
+
+        Returns
+        -------
+        (n_stars, 24, 24) float64, in mag
+        """
+        known = np.isfinite(self.coefficients[:, 0])
+        factor = np.full((len(known), N_VARIED, N_VARIED), np.nan)
+        factor[known] = np.linalg.cholesky(self.covariance[known, 1:, 1:])
+        return factor
+
 
 def statistics(
     curves: FoldedCurves, noise: Noise, prior: PopulationPrior

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,12 +19,13 @@ from rrl_batch.contracts.flags import (
 )
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.coverage import phase_gap
-from rrl_batch.lightcurve.folded import folded
+from rrl_batch.lightcurve.folded import Alignment, FoldedStars, folded
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.population_prior import PopulationPrior
+from rrl_batch.lightcurve.redrawn import CurveErrors, period_errors
 from rrl_batch.lightcurve.sequences import Sequences, raw_sequences, smoothed_sequences
 from rrl_batch.lightcurve.shape import intensity_mean, shape_parameters
-from rrl_batch.lightcurve.smoothing import by_population, by_spline
+from rrl_batch.lightcurve.smoothing import MeasuredCurves, by_population, by_spline
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,14 @@ class PreparedStars:
         Input of a network; NaN where there is no curve.
     shape : (n_stars, 16) float32 ndarray
         Shape parameters, in the columns `SHAPE_COLUMNS`; NaN where there is no curve.
+    errors : CurveErrors
+        How well the curves are known.
     """
 
     table: pd.DataFrame
     sequences: Sequences
     shape: NDArray[np.float32]
+    errors: CurveErrors
 
     def __len__(self) -> int:
         return len(self.table)
@@ -60,6 +64,42 @@ class PreparedStars:
     def inputs(self) -> Inputs:
         """What goes into a predictor."""
         return Inputs(self.sequences, self.shape)
+
+    def redrawn(self, rows: NDArray[np.int64]) -> Inputs:
+        """Draw the inputs of some stars anew, within the errors of their curves and periods.
+
+        Parameters
+        ----------
+        rows : (n,) int64
+            Which stars; they have a curve.
+
+        Returns
+        -------
+        Inputs
+            Sequences (n, n_draws, n_points, 2) and shape (n, n_draws, 16).
+        """
+        return self.errors.take(rows).redrawn(Inputs(*(array[rows] for array in self.inputs)))
+
+
+class Measurement(NamedTuple):
+    """Light curves and the curves through them, of every star of a batch.
+
+    Attributes
+    ----------
+    stars : FoldedStars
+        The folded epochs.
+    curves : MeasuredCurves
+        The smoothed curves.
+    tried : (n_stars,) bool
+        Whether a curve was tried.
+    alignment : {"fourier", "maximum", "rising"}
+        What phase 0 is.
+    """
+
+    stars: FoldedStars
+    curves: MeasuredCurves
+    tried: NDArray[np.bool_]
+    alignment: Alignment
 
 
 def prepare(
@@ -96,17 +136,38 @@ def prepare(
     PreparedStars
         One row a star; a star without a curve has flags that say why.
     """
+    measured = measure(batch, alignment, smoothing, points, priors)
+    return prepared(batch, measured, dataset, points)
+
+
+def measure(
+    batch: LightCurveBatch,
+    alignment: Alignment,
+    smoothing: Literal["robust", "scipy", "population"],
+    points: int,
+    priors: Mapping[str, PopulationPrior] | None = None,
+) -> Measurement:
+    """Clean, fold, align and smooth the light curves of a batch; see `prepare`."""
     if (smoothing == "population") != (priors is not None):
         raise ValueError("priors belong to population smoothing, which needs them")
     stars = folded(batch, alignment)
-    epochs, period = stars.epochs, stars.period
     if smoothing == "population":
         priors = priors or {}
         curves = by_population(stars, points, priors, alignment)
         tried = stars.usable & stars.mode.isin(list(priors)).to_numpy()
-    else:
-        curves, tried = by_spline(stars, points, smoothing), stars.usable
+        return Measurement(stars, curves, tried, alignment)
+    return Measurement(stars, by_spline(stars, points, smoothing), stars.usable, alignment)
 
+
+def prepared(
+    batch: LightCurveBatch,
+    measured: Measurement,
+    dataset: Literal["preprocessed", "smoothed", "raw"],
+    points: int,
+) -> PreparedStars:
+    """Make network input and flags of measured light curves; see `prepare`."""
+    stars, curves, tried, alignment = measured
+    epochs, period = stars.epochs, stars.period
     counts = np.diff(epochs.offsets)
     gap = phase_gap(stars.phase, epochs.offsets)
     amplitude = np.ptp(curves.mag, axis=1)
@@ -139,7 +200,21 @@ def prepare(
         max_phase_gap=np.where(stars.has_period, gap, np.nan),
         flags=flags,
     )
-    return PreparedStars(table, sequences, shape)
+    errors = CurveErrors(
+        source_id=batch.stars["source_id"].to_numpy(np.int64),
+        harmonics=curves.harmonics,
+        factor=curves.factor,
+        start=curves.start,
+        noise=curves.noise,
+        n_epochs=counts,
+        period=period,
+        period_error=period_errors(
+            epochs.time, epochs.offsets, period, curves.harmonics, curves.noise
+        ),
+        alignment=alignment,
+        raw=dataset == "raw",
+    )
+    return PreparedStars(table, sequences, shape, errors)
 
 
 def folded_and_smoothed(

@@ -6,11 +6,11 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from rrl_batch.lightcurve.align import mean_of_rising_branch
+from rrl_batch.lightcurve.align import maximum_of_first_harmonic, mean_of_rising_branch
 from rrl_batch.lightcurve.folded import Alignment, FoldedStars
 from rrl_batch.lightcurve.population import PopulationCurves, smooth_by_population
 from rrl_batch.lightcurve.population_kernel import N_HARMONICS
-from rrl_batch.lightcurve.population_prior import PopulationPrior
+from rrl_batch.lightcurve.population_prior import N_VARIED, PopulationPrior
 from rrl_batch.lightcurve.spline import smooth
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,6 +31,12 @@ class MeasuredCurves(NamedTuple):
         Scatter of the epochs about the curve.
     phi31, phi31_error : (n_stars,) float64, in rad
         Phase difference of the third harmonic, [0, 2 pi), and its standard error.
+    factor : (n_stars, 2 * n_harmonics, n_columns) float64, in mag
+        A square root F of the covariance F F' of the harmonics' coefficients.
+    start : (n_stars,) float64, in cycles
+        Where phase 0 of the curve is in the phases of the harmonics.
+    origin : (n_stars,) float64, in cycles
+        Where it is in the phases of the epochs.
     """
 
     phase: FloatArray
@@ -39,16 +45,19 @@ class MeasuredCurves(NamedTuple):
     noise: FloatArray
     phi31: FloatArray
     phi31_error: FloatArray
+    factor: FloatArray
+    start: FloatArray
+    origin: FloatArray
 
     @classmethod
     def none(cls, n_stars: int, n_points: int) -> Self:
         """Return what is to be filled in, at equally spaced phases."""
-        return cls(
-            np.tile(np.arange(n_points) / n_points, (n_stars, 1)),
-            np.full((n_stars, n_points), np.nan),
-            np.full((n_stars, N_HARMONICS), np.nan, np.complex128),
-            *np.full((3, n_stars), np.nan),
-        )
+        phase = np.tile(np.arange(n_points) / n_points, (n_stars, 1))
+        harmonics = np.full((n_stars, N_HARMONICS), np.nan, np.complex128)
+        noise, phi31, phi31_error, start, origin = np.full((5, n_stars), np.nan)
+        factor = np.full((n_stars, N_VARIED, N_VARIED), np.nan)
+        mag = np.full_like(phase, np.nan)
+        return cls(phase, mag, harmonics, noise, phi31, phi31_error, factor, start, origin)
 
 
 def by_spline(
@@ -67,9 +76,12 @@ def by_spline(
     """
     curves = smooth(stars.phase, stars.epochs.mag, stars.epochs.offsets, n_points, method)
     fit = stars.fourier
+    # the fit's own phases have another origin
+    start = maximum_of_first_harmonic(fit.harmonics) - stars.brightest
     return MeasuredCurves(
-        curves.phase, curves.mag, fit.harmonics, fit.residual_rms, fit.phi31, fit.phi31_error
-    )
+        curves.phase, curves.mag, fit.harmonics, fit.residual_rms, fit.phi31, fit.phi31_error,
+        fit.factor, start, np.zeros_like(start),
+    )  # fmt: skip
 
 
 def by_population(
@@ -100,6 +112,9 @@ def by_population(
         measured.harmonics[rows] = curves.harmonics
         measured.noise[rows] = curves.noise
         measured.phi31[rows], measured.phi31_error[rows] = curves.phi31()
+        measured.factor[rows] = curves.factor()
+        measured.start[rows] = start
+        measured.origin[rows] = stars.brightest[rows] + curves.origin + start
     return measured
 
 

@@ -22,6 +22,7 @@ from rrl_batch.contracts.training import StarCounts
 from rrl_batch.errors import UserError, first_fault, first_line
 from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.models.baseline import LinearBaseline
+from rrl_batch.models.calibration import Calibration
 from rrl_batch.models.registry import Static, build, n_static_of
 from rrl_batch.storage.commit import checksum, replacing, write_json
 from rrl_batch.storage.remote import content_of, is_remote
@@ -142,8 +143,9 @@ class ModelCard(_Strict):
         Per mode: the baseline fitted to all training stars, then the one of each fold's training.
     domain : dict of str to Domain
         Per mode, where training stars are.
-    sigma : float
-        68.3 % quantile of the absolute out-of-fold errors, in dex.
+    calibration : list of Calibration
+        What makes intervals of errors: found with all training stars, then with those outside each
+        fold.
     metrics : dict
         Out-of-fold scores of network and baseline, and scores on the training folds.
     training : dict
@@ -168,7 +170,7 @@ class ModelCard(_Strict):
     members: list[Member] = Field(min_length=1)
     baseline: dict[str, list[LinearBaseline]]
     domain: dict[str, Domain]
-    sigma: float = Field(ge=0, allow_inf_nan=False)
+    calibration: list[Calibration] = Field(min_length=1)
     metrics: dict[str, Any]
     training: dict[str, Any]
     stars: StarCounts

@@ -23,6 +23,9 @@ GREY, DARK = "#C8C8C8", "#505050"
 
 _DPI = 160
 _SYNTHETIC = "SYNTHETIC: simulated stars, not a measurement"
+_REMARK = {"png": "Comment", "svg": "Description", "pdf": "Subject"}
+"""What the metadata of each format call a remark."""
+
 _EMPTY_RANGE = (-3.0, 0.5)
 _FEWEST_IN_BIN = 5
 _BIN_WIDTH = 0.25
@@ -31,17 +34,21 @@ _MOST_POINTS = 3000
 
 def png(figure: "Figure", title: str, synthetic: bool) -> bytes:
     """Return a figure as PNG; its metadata say so if the stars are simulated."""
+    return _content(figure, "png", title, synthetic)
+
+
+def _content(figure: "Figure", kind: str, title: str, synthetic: bool) -> bytes:
     metadata = {"Title": title}
     if synthetic:
-        metadata["Comment"] = _SYNTHETIC
+        metadata[_REMARK[kind]] = _SYNTHETIC
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", metadata=metadata)
+    figure.savefig(buffer, format=kind, dpi=_DPI, bbox_inches="tight", metadata=metadata)
     return buffer.getvalue()
 
 
 def save(figure: "Figure", path: Path, synthetic: bool) -> None:
-    """Write a figure as PNG, atomically."""
-    content = png(figure, path.stem.replace("_", " "), synthetic)
+    """Write a figure as PNG, SVG or PDF, by the ending of its name, atomically."""
+    content = _content(figure, path.suffix[1:].lower(), path.stem.replace("_", " "), synthetic)
     with replacing(path) as partial:
         partial.write_bytes(content)
 

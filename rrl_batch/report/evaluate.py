@@ -1,4 +1,4 @@
-"""Compare a catalogue with labels: figures of merit, two figures and a page."""
+"""Compare a catalogue with labels: figures of merit, figures and a page."""
 
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rrl_batch.errors import UserError
 from rrl_batch.experiment.bootstrap import rmse_difference
 from rrl_batch.models.folder import CARD, OUT_OF_FOLD
 from rrl_batch.report import figures
+from rrl_batch.report.coverage import coverage
 from rrl_batch.report.drawing import save
 from rrl_batch.report.page import render
 from rrl_batch.sources.tables import read_labels
@@ -24,6 +25,7 @@ from rrl_batch.training.weights import density_weights
 
 METRICS = "metrics.json"
 PAGE = "index.html"
+FIGURES = (figures.PREDICTED_AGAINST_TRUE, figures.DISTRIBUTION, figures.PULLS)
 PREDICTORS = {"network": "feh", "baseline": "feh_baseline"}
 """What is compared with the labels, and the column of the catalogue that holds it."""
 
@@ -58,7 +60,7 @@ def evaluate(catalogue: Path, labels: Path, scale: str | None, out: Path) -> dic
     RunError
         If a file cannot be written.
     """
-    refuse_other_folder(out, {METRICS, PAGE, figures.PREDICTED_AGAINST_TRUE, figures.DISTRIBUTION})
+    refuse_other_folder(out, {METRICS, PAGE, *FIGURES})
     provenance = read_manifest(catalogue).provenance
     rows = read_catalogue(catalogue)
     known = read_labels(labels, scale)
@@ -103,6 +105,7 @@ def _write(
     drawn = {
         figures.PREDICTED_AGAINST_TRUE: figures.predicted_against_true(compared, metrics),
         figures.DISTRIBUTION: figures.distribution(catalogue, compared, metrics),
+        figures.PULLS: figures.pulls(compared, metrics),
     }
     for name, figure in drawn.items():
         save(figure, out / name, metrics["synthetic"])
@@ -128,11 +131,10 @@ def _count(stars: pd.DataFrame) -> dict[str, Any]:
 def _compare(stars: pd.DataFrame) -> dict[str, Any]:
     """Return the figures of merit of stars that have a label and both predictions."""
     stars = stars.assign(weight=density_weights(stars["feh_label"], stars["feh_label_error"]))
-    inside = stars["feh_label"].between(stars["feh_lo"], stars["feh_hi"])
     return {
         **_scores(stars),
         "paired": _paired_difference(stars),
-        "coverage_68": float(inside.mean()) if len(stars) else None,
+        "intervals": coverage(stars),
         "unflagged": _scores(stars[stars["flags"] == 0]),
         "by_flag": {str(flag.name): _with_and_without(flag, stars) for flag in Flag},
     }

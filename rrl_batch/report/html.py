@@ -3,6 +3,8 @@
 import base64
 import json
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ class Table(NamedTuple):
         Headers of the columns.
     rows : list of list of str
         Cells.
+    meanings : mapping of str to str
+        What a row's first cell means, where that is not plain.
     """
 
     id: str
@@ -32,6 +36,7 @@ class Table(NamedTuple):
     note: str
     columns: list[str]
     rows: list[list[str]]
+    meanings: Mapping[str, str] = MappingProxyType({})
 
 
 def environment() -> "Environment":
@@ -69,6 +74,11 @@ def edge(value: float) -> str:
 def signed(value: float | None) -> str:
     """Return a difference, with its sign."""
     return _DASH if _unknown(value) else f"{value:+.3f}".replace("-", _MINUS)
+
+
+def feh(value: float | None) -> str:
+    """Return a metallicity, with two decimals."""
+    return _DASH if _unknown(value) else f"{value:.2f}".replace("-", _MINUS)
 
 
 def percent(value: float | None) -> str:

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 from rrl_batch.contracts import Flag
 from rrl_batch.contracts.flags import DESCRIPTIONS
 from rrl_batch.contracts.training import StarCounts
-from rrl_batch.report.figures import DISTRIBUTION, PREDICTED_AGAINST_TRUE
+from rrl_batch.report.coverage import coverage_table
+from rrl_batch.report.figures import DISTRIBUTION, PREDICTED_AGAINST_TRUE, PULLS
 from rrl_batch.report.html import count, dex, environment, picture
 from rrl_batch.report.selection import selection_table
 
@@ -31,7 +32,7 @@ def render(metrics: dict[str, Any], images: dict[str, Path]) -> str:
     metrics : dict
         Content of `metrics.json`.
     images : dict of str to pathlib.Path
-        PNG files of the two figures, by name.
+        PNG files of the figures, by name.
 
     Returns
     -------
@@ -53,12 +54,14 @@ def render(metrics: dict[str, Any], images: dict[str, Path]) -> str:
                 "selection",
                 "Selection of the model's training stars",
             ),
+            intervals=coverage_table(metrics["intervals"]),
             provenance=_provenance(metrics["provenance"]),
             figures=[
                 picture(images[name].read_bytes(), alt(metrics), caption)
                 for name, alt, caption in (
                     (PREDICTED_AGAINST_TRUE, _alt_comparison, "Predicted against true [Fe/H]"),
                     (DISTRIBUTION, _alt_distribution, "Distribution of [Fe/H]"),
+                    (PULLS, _alt_pulls, "Errors and their standard errors"),
                 )
             ],
         )
@@ -100,4 +103,13 @@ def _alt_distribution(metrics: dict[str, Any]) -> str:
     return (
         f"Histograms of [Fe/H]: predictions for the whole catalogue, and labels and predictions "
         f"of the {count(metrics['n_compared'])} compared stars."
+    )
+
+
+def _alt_pulls(metrics: dict[str, Any]) -> str:
+    scatter = dex(metrics["intervals"]["pulls"]["scatter"])
+    return (
+        f"Two panels of {count(metrics['intervals']['all']['n'])} stars: a histogram of predicted "
+        f"− label in units of feh_error, scatter {scatter}, beside a normal distribution; and the "
+        f"root mean square error in bins of feh_error, beside the 1 : 1 line."
     )

@@ -1,6 +1,6 @@
 """The figures of a survey: where its stars are, and how they were observed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,18 +17,13 @@ from rrl_batch.report.drawing import (
     new_figure,
     share_counts,
 )
-from rrl_batch.report.projection import mollweide, polygons
+from rrl_batch.report.sky import draw_map, ends_of, map_order, pixels_of, square_degrees
 from rrl_batch.report.survey_stars import MODES, OTHER
-from rrl_batch.storage.sky import Pixel
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _COLOURS = {"RRab": BLUE, "RRc": VERMILION, "RRd": GREEN, OTHER: PURPLE}
-_STARS_PER_PIXEL = 15
-_HIGHEST_ORDER = 6
-_SQUARE_DEGREES = 4 * np.pi * (180 / np.pi) ** 2
 _CENTRAL = [0.001, 0.999]
 _MOST_BARS = 60
 
@@ -47,81 +42,14 @@ def sky(stars: pd.DataFrame, synthetic: bool) -> "Figure":
 
     figure = new_figure((8, 9), synthetic)
     placed = stars.dropna(subset=["ra", "dec"])
-    order = _order(len(placed))
-    by_pixel = placed["epochs"].groupby(_pixels(placed, order))
-    density = by_pixel.size() * 12 * 4**order / _SQUARE_DEGREES
-    for axes, values, norm, label in zip(
-        figure.subplots(2, 1),
-        (density, by_pixel.median()),
-        (LogNorm, Normalize),
-        (f"Stars per square degree (HEALPix order {order})", "Median number of epochs of a star"),
-        strict=True,
-    ):
-        _draw_map(axes, order, values, norm(*_ends(values)), label)
+    order = map_order(len(placed))
+    by_pixel = placed["epochs"].groupby(pixels_of(placed, order))
+    density, epochs = by_pixel.size() / square_degrees(order), by_pixel.median()
+    upper, lower = figure.subplots(2, 1)
+    label = f"Stars per square degree (HEALPix order {order})"
+    draw_map(upper, order, density, LogNorm(*ends_of(density)), label)
+    draw_map(lower, order, epochs, Normalize(*ends_of(epochs)), "Median number of epochs of a star")
     return figure
-
-
-def _order(n_stars: int) -> int:
-    """Return the order of a map whose pixels hold enough stars."""
-    per_pixel = max(n_stars, 1) / 12 / _STARS_PER_PIXEL
-    return int(np.clip(np.log2(per_pixel) / 2, 1, _HIGHEST_ORDER))
-
-
-def _pixels(stars: pd.DataFrame, order: int) -> NDArray[np.int64]:
-    from hats.pixel_math import healpix_shim
-
-    pixels: NDArray[np.int64] = healpix_shim.radec2pix(
-        order, stars["ra"].to_numpy(), stars["dec"].to_numpy()
-    )
-    return pixels
-
-
-def _ends(values: pd.Series) -> tuple[float, float]:
-    if values.empty:
-        return 1.0, 2.0
-    low, high = (float(values.quantile(q)) for q in (0.01, 0.99))
-    return (low, high) if high > low else (low * 0.9, high * 1.1 + 1e-9)
-
-
-def _draw_map(axes: "Axes", order: int, values: pd.Series, norm: Any, label: str) -> None:
-    """Draw a value a pixel on the Galactic map."""
-    from matplotlib.collections import PolyCollection
-
-    pixels = tuple(Pixel(order, int(number)) for number in values.index)
-    shapes = polygons(pixels)
-    cells = PolyCollection(
-        [np.column_stack(xy) for xy in zip(shapes.xs, shapes.ys, strict=True)],
-        array=values.to_numpy(np.float64)[shapes.pixel],
-        cmap="viridis", norm=norm, edgecolors="face", linewidths=0.3,
-    )  # fmt: skip
-    axes.add_collection(cells)
-    _draw_grid(axes)
-    figure = axes.get_figure()
-    assert figure is not None  # noqa: S101 -- new_figure has made it
-    figure.colorbar(cells, ax=axes, label=label, orientation="horizontal", shrink=0.7, pad=0.02,
-                    extend="both", aspect=40)  # fmt: skip
-
-
-def _draw_grid(axes: "Axes") -> None:
-    """Draw the edge of the map, and lines of Galactic longitude and latitude."""
-    up, around = np.linspace(-90, 90, 91), np.linspace(-180, 180, 91)
-    for side in (-180.0, 180.0):
-        axes.plot(*mollweide(np.full(91, side), up), color=GREY, linewidth=1)
-    style: dict[str, Any] = {"color": DARK, "linewidth": 0.4, "alpha": 0.4}
-    ground = {"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.8}
-    for longitude in range(-120, 180, 60):
-        axes.plot(*mollweide(np.full(91, float(longitude)), up), **style)
-        x, y = mollweide(np.array(float(longitude)), np.array(0.0))
-        axes.text(float(x), float(y), f"{longitude % 360}°", fontsize=7, ha="center", va="center",
-                  bbox=ground)  # fmt: skip
-    for latitude in range(-60, 90, 30):
-        axes.plot(*mollweide(around, np.full(91, float(latitude))), **style)
-        x, y = mollweide(np.array(180.0), np.array(float(latitude)))
-        if latitude:
-            axes.text(float(x) - 0.03, float(y), f"{latitude:+d}°", fontsize=7, ha="right",
-                      va="bottom" if latitude > 0 else "top")  # fmt: skip
-    axes.set(xlim=(-2.15, 2.05), ylim=(-1.02, 1.02), aspect="equal")
-    axes.axis("off")
 
 
 def epochs(stars: pd.DataFrame, synthetic: bool) -> "Figure":

@@ -76,6 +76,11 @@ class Pixel(NamedTuple):
         shift = 2 * (_ORDER - self.order)
         return self.pixel << shift, (self.pixel + 1) << shift
 
+    def holds_identifier(self, source_id: int) -> bool:
+        """Tell whether the cell that a Gaia identifier names begins within the pixel."""
+        first, beyond = self.span
+        return first <= source_id >> _GAIA_SHIFT << 2 * (_ORDER - _GAIA_ORDER) < beyond
+
 
 def suffix(mark: str) -> str:
     """Return how the names of a dataset's files end, which HATS calls `hats_npix_suffix`."""

@@ -11,11 +11,14 @@ from sklearn.metrics import root_mean_squared_error
 
 from rrl_batch.errors import RunError
 from rrl_batch.models.baseline import LinearBaseline, offset_from
+from rrl_batch.models.calibration import Calibration, noise_error
 from rrl_batch.models.folder import OUT_OF_FOLD, Domain, Member, ModelCard
 from rrl_batch.storage.commit import checksum, replacing
 from rrl_batch.storage.manifest import Receipt
 from rrl_batch.storage.remote import readable, remove_tree
+from rrl_batch.training.calibrate import cross_calibrate, cross_fitted_half_widths
 from rrl_batch.training.fit import (
+    DRAWS,
     FOLDS_FILE,
     FittedMember,
     fold_column,
@@ -26,9 +29,6 @@ from rrl_batch.training.metrics import scores
 from rrl_batch.training.selection import Selection
 from rrl_batch.training.shards import read_table
 from rrl_batch.training.weights import density_weights
-
-ONE_SIGMA = 0.6827
-"""Part of a normal distribution within one standard deviation."""
 
 DOMAIN_QUANTILES = (0.005, 0.995)
 """Quantiles of the training stars beyond which a star lies outside their domain."""
@@ -82,8 +82,10 @@ def finish_model(
     mean = own[list(architecture)].mean(axis=1)
     stars = stars.join(mean.rename("predicted"), on="source_id")
     stars = stars.join(own.add_prefix("predicted_"), on="source_id")
+    stars = stars.join(_uncertainty(root, members, architecture), on="source_id")
     baseline, stars["baseline"] = _cross_fitted_baseline(stars)
     stars["weight"] = density_weights(stars["feh"], stars["feh_error"])
+    calibrations = _calibrate(stars)
     with replacing(model / OUT_OF_FOLD) as partial:
         stars.sort_values("source_id", ignore_index=True).to_parquet(partial, index=False)
 
@@ -110,7 +112,7 @@ def finish_model(
             str(mode): _domain(group, selection)
             for mode, group in stars.groupby("best_classification")
         },
-        sigma=float(np.quantile((stars["predicted"] - stars["feh"]).abs(), ONE_SIGMA)),
+        calibration=calibrations,
         metrics={
             name: scores(stars["feh"], stars[column], stars["weight"])
             for name, column in predictors.items()
@@ -195,6 +197,34 @@ def held_out_rmse(
     if fold is not None:
         rows = rows[rows["fold"] == fold]
     return float(root_mean_squared_error(feh[rows["source_id"]], rows["predicted"]))
+
+
+def _uncertainty(
+    root: Path, members: Sequence[FittedMember], architecture: Sequence[str]
+) -> pd.DataFrame:
+    """Return `spread` and `noise_error`, in dex, by star, as a prediction finds them."""
+    combined = [m for m in members if m.member.architecture in architecture]
+    table = all_predictions(root, combined)
+    spread = table.groupby("source_id")["predicted"].std()
+    first = table[(table["repeat"] == 0) & (table["part"] == "held_out")]
+    moved = first[DRAWS].sub(first["predicted"], axis=0).assign(source_id=first["source_id"])
+    together = moved.groupby("source_id").mean()  # kinds count alike
+    noise = noise_error(together.to_numpy())
+    return pd.DataFrame({"spread": spread, "noise_error": pd.Series(noise, together.index)})
+
+
+def _calibrate(stars: pd.DataFrame) -> list[Calibration]:
+    """Calibrate the errors, and fill in `half_68` and `half_95`, cross-fitted, in dex.
+
+    The folds are those of repeat 0.
+    """
+    known = stars.drop(columns="feh").rename(columns={"predicted": "feh"})
+    fold = stars[fold_column(0)].to_numpy(np.int64)
+    error = (stars["predicted"] - stars["feh"]).to_numpy(np.float64)
+    calibrations = cross_calibrate(known, error, fold)
+    found = cross_fitted_half_widths(calibrations, known, fold)
+    stars["half_68"], stars["half_95"] = found
+    return calibrations
 
 
 def _cross_fitted_baseline(

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rrl_batch.lightcurve.inputs import Inputs
+from rrl_batch.lightcurve.redrawn import N_DRAWS
 from rrl_batch.lightcurve.shape import SHAPE_COLUMNS
 from rrl_batch.models.device import claim_gpu
 from rrl_batch.models.registry import ARCHITECTURES, n_static_of
@@ -31,10 +32,14 @@ from rrl_batch.training.problem import (
     Problem,
     Scaling,
 )
-from rrl_batch.training.shards import TrainingSet, read_shards
+from rrl_batch.training.shards import TrainingSet, read_redrawn, read_shards
 from rrl_batch.training.weights import density_weights, noise_weights
 
 FOLDS_FILE = "folds.parquet"
+
+DRAWS = [f"redrawn_{draw}" for draw in range(N_DRAWS)]
+"""Columns of what a member of a model's first repeat predicts for redrawn curves of held-out
+stars."""
 
 Trainer = Callable[
     [Sequence[Problem], Inputs, FitSettings, Callable[[list[Pass]], None]], Iterator[Fit]
@@ -290,11 +295,18 @@ def _keep(fit: Fit, stars: TrainingSet, plan: Plan, seconds: float) -> FittedMem
     part = np.full(len(table), "unused", object)
     part[problem.training], part[problem.stopping] = "training", "stopping"
     fold = table[fold_column(member.repeat)]
-    part[fold.isin(member.held_out)] = "held_out"
+    held_out = fold.isin(member.held_out).to_numpy()
+    part[held_out] = "held_out"
+    predictions = pd.DataFrame(
+        {"source_id": table["source_id"], "fold": fold, "part": part, "predicted": predicted}
+    )
+    if sha256 and predictor and member.repeat == 0:
+        again = predictor.predict(
+            read_redrawn(plan.root, plan.receipts, table["source_id"][held_out].to_numpy())
+        )
+        predictions.loc[held_out, DRAWS] = again.reshape(-1, N_DRAWS)
     with replacing(plan.out / predictions_file(member, plan.fingerprint)) as partial:
-        pd.DataFrame(
-            {"source_id": table["source_id"], "fold": fold, "part": part, "predicted": predicted}
-        ).to_parquet(partial, index=False)
+        predictions.to_parquet(partial, index=False)
     seen = table.iloc[learnt]
     weights = density_weights(seen["feh"], seen["feh_error"])
     fitted = FittedMember(

@@ -1,6 +1,10 @@
-"""The training set on disk: the labelled, selected stars of each survey partition, as sequences."""
+"""The training set on disk: the labelled, selected stars of each survey partition, as sequences.
 
-from collections.abc import Iterable, Iterator
+Beside the curves that are learnt from are those that were drawn anew within their errors, which are
+predicted alone.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,13 +18,15 @@ from rrl_batch.contracts.training import total
 from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.prepare import PreparedStars
+from rrl_batch.lightcurve.redrawn import N_DRAWS
 from rrl_batch.storage.manifest import Receipt, commit, finished
 from rrl_batch.storage.remote import readable
 from rrl_batch.training.selection import Selection
 
 LABELS_FILE = "labels.parquet"
 _COLUMNS = ["source_id", "best_classification", "period", "num_epochs_used", "phi31", "phi31_error"]
-_COLUMNS += ["amplitude", "max_phase_gap", "feh", "feh_error"]
+_COLUMNS += ["amplitude", "mean_mag", "max_phase_gap", "feh", "feh_error"]
+_REDRAWN = "redrawn_"
 
 
 def labelled_only(batches: Iterable[LightCurveBatch], root: Path) -> Iterator[LightCurveBatch]:
@@ -78,7 +84,7 @@ def write_shard(
         counts.append(selection.count(table[has_label]))
         rows = np.flatnonzero(has_label & selection.is_selected(table))
         inputs = Inputs(*(array[rows] for array in prepared.inputs))
-        pieces.append(_to_arrow(table.iloc[rows], inputs))
+        pieces.append(_to_arrow(table.iloc[rows], inputs, prepared.redrawn(rows)))
     cuts = [asdict(cut) for cut in total(counts)]
     return commit(
         root, path, pa.concat_tables(pieces), fingerprint, {"labelled": labelled},
@@ -86,9 +92,10 @@ def write_shard(
     )  # fmt: skip
 
 
-def _to_arrow(table: pd.DataFrame, inputs: Inputs) -> pa.Table:
+def _to_arrow(table: pd.DataFrame, inputs: Inputs, redrawn: Inputs) -> pa.Table:
     arrow = pa.Table.from_pandas(table[_COLUMNS], preserve_index=False)
-    for name, array in inputs._asdict().items():
+    again = {_REDRAWN + name: array for name, array in redrawn._asdict().items()}
+    for name, array in (inputs._asdict() | again).items():
         flat = pa.array(np.ascontiguousarray(array).ravel())
         width = int(np.prod(array.shape[1:]))
         arrow = arrow.append_column(name, pa.FixedSizeListArray.from_arrays(flat, width))
@@ -141,31 +148,55 @@ def read_shards(root: Path, receipts: list[Receipt], source_ids: NDArray[np.int6
     """
     table = read_table(root, receipts)
     wanted = table["source_id"].isin(source_ids).to_numpy()
+    sequences, shape = _read_arrays(root, receipts, wanted, list(Inputs._fields))
+    inputs = Inputs(sequences.reshape(len(sequences), sequences.shape[1] // 2, 2), shape)
+    return TrainingSet(table[wanted].reset_index(drop=True), inputs)
+
+
+def read_redrawn(root: Path, receipts: list[Receipt], source_ids: NDArray[np.int64]) -> Inputs:
+    """Read the curves of some stars that were drawn anew; parameters as `read_shards` has them.
+
+    Returns
+    -------
+    Inputs
+        Those of the first star's draws, then the second's: `N_DRAWS` times as many rows as stars,
+        which are in the order of the training set.
+    """
+    wanted = read_table(root, receipts)["source_id"].isin(source_ids).to_numpy()
+    names = [_REDRAWN + name for name in Inputs._fields]
+    sequences, shape = _read_arrays(root, receipts, wanted, names)
+    n_rows = len(sequences) * N_DRAWS
+    n_points, n_shape = sequences.shape[1] // N_DRAWS // 2, shape.shape[1] // N_DRAWS
+    return Inputs(sequences.reshape(n_rows, n_points, 2), shape.reshape(n_rows, n_shape))
+
+
+def _read_arrays(
+    root: Path, receipts: list[Receipt], wanted: NDArray[np.bool_], names: list[str]
+) -> list[NDArray[np.float32]]:
+    """Read some inputs of the wanted stars, a row a star."""
+    widths = _widths(root, receipts, names)
     n_stars = np.count_nonzero(wanted)
-    widths = _widths(root, receipts)
-    inputs = {name: np.empty((n_stars, width), np.float32) for name, width in widths.items()}
+    arrays = [np.empty((n_stars, width), np.float32) for width in widths]
     ends = np.cumsum([receipt.rows for receipt in receipts])
     filled = 0
     for receipt, rows in zip(receipts, np.split(wanted, ends[:-1]), strict=True):
-        shard = pq.read_table(readable(root / receipt.path), columns=list(widths))
+        shard = pq.read_table(readable(root / receipt.path), columns=names)
         stop = filled + int(np.count_nonzero(rows))
-        for name, array in inputs.items():
+        for name, array in zip(names, arrays, strict=True):
             flat = shard.column(name).combine_chunks().flatten().to_numpy()
             array[filled:stop] = flat.reshape(len(rows), array.shape[1])[rows]
         filled = stop
-    sequences, shape = inputs["sequences"], inputs["shape"]
-    sequences = sequences.reshape(n_stars, widths["sequences"] // 2, 2)
-    return TrainingSet(table[wanted].reset_index(drop=True), Inputs(sequences, shape))
+    return arrays
 
 
 def size_in_memory(root: Path, receipts: list[Receipt]) -> int:
     """Return the bytes that the inputs of a training set take in memory."""
     itemsize = np.dtype(np.float32).itemsize
     n_stars = sum(receipt.rows for receipt in receipts)
-    return n_stars * itemsize * sum(_widths(root, receipts).values())
+    return n_stars * itemsize * sum(_widths(root, receipts, Inputs._fields))
 
 
-def _widths(root: Path, receipts: list[Receipt]) -> dict[str, int]:
+def _widths(root: Path, receipts: list[Receipt], names: Sequence[str]) -> list[int]:
     """Return how many numbers a star has of each input."""
     schema = pq.read_schema(readable(root / receipts[0].path))
-    return {name: schema.field(name).type.list_size for name in Inputs._fields}
+    return [schema.field(name).type.list_size for name in names]

@@ -293,7 +293,9 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
         "model.json",
         lambda: _card(domain={"RRab": _domain() | {"select": "__import__('os').abort()"}}),
     ),
-    "a card of an error that is none": ("model.json", lambda: _card(sigma=float("nan"))),
+    "a card of an error that is none": (
+        "model.json", lambda: _card(calibration=[{"floor": float("nan")}] * 3)
+    ),
     "an array of 2^60 numbers": ("ridge", lambda: _npz(points=_npy(f"({HUGE}, 16)"))),
     "an array of 2^33 numbers": ("ridge", lambda: _npz(points=_npy(f"({2**33}, 16)"))),
     "an array of zeros": (

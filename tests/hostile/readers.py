@@ -249,13 +249,21 @@ def _write_model(folder: Path) -> None:
         "modes": ["RRab"], "scale": "crestani2021", "synthetic": True,
         "members": [{"file": file, "sha256": "", "architecture": kind, "repeat": 0, "fold": fold,
                      "epochs": 1} for file, kind, fold in members],
-        "baseline": {"RRab": [line] * 3}, "domain": {"RRab": limits}, "sigma": 0.2,
+        "baseline": {"RRab": [line] * 3}, "domain": {"RRab": limits},
+        "calibration": [_calibration()] * 3,
         "metrics": {"network": scores, "baseline": scores}, "training": {}, "out_of_fold": "",
         "made_from": {},
         "stars": {"labels": 3, "not_in_survey": 0, "cuts": [], "trained_on": 3},
     }  # fmt: skip
     (folder / "model.json").write_text(json.dumps(card))
     _name_anew(folder)
+
+
+def _calibration() -> dict[str, object]:
+    five = [0.0] * 5
+    return {"power": 1.0, "floor": 0.2, "of_noise": 1.0, "of_spread": 1.0,
+            "lowest": five, "highest": [1.0] * 5, "centre": five, "unit": [1.0] * 5,
+            "slope": five, "curvature": five, "multiples": [1.0, 2.0]}  # fmt: skip
 
 
 def _write_gru(path: Path) -> None:

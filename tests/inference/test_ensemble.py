@@ -121,13 +121,13 @@ def test_whichever_engine_serves_a_model_gives_what_keras_gives(
     networks, card = model(tmp_path, architecture, masked=masked, static=static)
     engine = choose_engine(tmp_path, card, architecture)
     fused = architecture in FUSED and not masked
-    assert isinstance(engine.__self__, FusedEnsemble if fused else KerasEnsemble)
+    assert isinstance(engine, FusedEnsemble if fused else KerasEnsemble)
     inputs = with_shape(curves())
     arrays = arrays_for(networks[0], inputs)
     expected = np.hstack([network(arrays, training=False) for network in networks])
     # weights so large make numbers of a convolutional network large too
-    assert np.allclose(engine(inputs), expected, rtol=0, atol=1e-5 * max(1, expected.std()))
-    assert engine(with_shape(curves(0))).shape == (0, 2)
+    assert np.allclose(engine.predict(inputs), expected, rtol=0, atol=1e-5 * max(1, expected.std()))
+    assert engine.predict(with_shape(curves(0))).shape == (0, 2)
 
 
 def regressors(folder, names=("ridge", "svr", "gp")):
@@ -167,9 +167,9 @@ def test_a_star_without_shape_parameters_has_no_value_and_the_others_have_theirs
     _, members = regressors(tmp_path)
     card = card.model_copy(update={"members": members})
     inputs = with_shape(curves())
-    clean = [choose_engine(tmp_path, card, m.architecture)(inputs) for m in members]
+    clean = [choose_engine(tmp_path, card, m.architecture).predict(inputs) for m in members]
     inputs.shape[7, 3] = np.nan
-    spoilt = [choose_engine(tmp_path, card, m.architecture)(inputs) for m in members]
+    spoilt = [choose_engine(tmp_path, card, m.architecture).predict(inputs) for m in members]
     for before, after in zip(clean, spoilt, strict=True):
         assert np.flatnonzero(np.isnan(after)).tolist() == [7]
         assert np.array_equal(np.delete(before, 7, 0), np.delete(after, 7, 0))

@@ -15,7 +15,9 @@ from rrl_batch.models.folder import CARD, OUT_OF_FOLD, ModelCard
 from rrl_batch.storage.commit import checksum
 from rrl_batch.survey.read import open_survey
 
-PREDICTED = ["feh", "feh_error", "feh_lo", "feh_hi", "feh_gru"]
+PREDICTED = [
+    "feh", "feh_error", "feh_noise_error", "feh_lo", "feh_hi", "feh_lo95", "feh_hi95", "feh_gru",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -43,32 +45,57 @@ def rows_of(stars, model):
     return predict(stars, model, checksum(model / CARD))
 
 
-def test_one_member_has_no_spread_and_the_error_of_the_model(stars, single):
+def test_one_member_has_no_spread_and_errors_all_the_same(stars, single):
     rows = rows_of(stars, single)
     known = rows["feh"].notna()
     assert known.any()
     assert not known.all()
     assert rows["feh_model_error"].isna().all()
-    sigma = ModelCard.read(single).sigma
-    np.testing.assert_allclose(rows["feh_error"][known], sigma)
-    np.testing.assert_allclose(rows["feh_hi"][known] - rows["feh"][known], sigma)
+    assert (rows.loc[known, ["feh_error", "feh_noise_error"]] > 0).all(axis=None)
     assert rows.loc[~known, PREDICTED].isna().all(axis=None)
 
 
-def test_several_members_add_their_spread_to_the_error_of_the_model(stars, run):
+def test_intervals_are_those_of_the_calibration_about_the_value(stars, run):
     rows = rows_of(stars, run.model)
     known = rows["feh"].notna()
-    assert (rows["feh_model_error"][known] > 0).all()
-    expected = np.hypot(ModelCard.read(run.model).sigma, rows["feh_model_error"][known])
-    np.testing.assert_allclose(rows["feh_error"][known], expected)
     assert rows.loc[~known, [*PREDICTED, "feh_model_error"]].isna().all(axis=None)
+    assert (rows["feh_model_error"][known] > 0).all()
+    held_out = pd.read_parquet(run.model / OUT_OF_FOLD).set_index("source_id")["fold_0"]
+    fold = rows["source_id"].map(held_out)
+    calibrations = ModelCard.read(run.model).calibration
+    assert len(calibrations) == 3
+    seen = set()
+    for row in rows.index[known]:
+        number = 0 if np.isnan(fold[row]) else int(fold[row]) + 1
+        seen.add(number)
+        c, star, measured = calibrations[number], rows.loc[row], stars.table.loc[row]
+        u = [
+            np.log(measured["num_epochs_used"]), measured["mean_mag"],
+            np.log(max(measured["max_phase_gap"], 1e-3)), measured["amplitude"], star["feh"],
+        ]  # fmt: skip
+        u = (np.clip(u, c.lowest, c.highest) - c.centre) / np.array(c.unit)
+        scale = np.hypot(np.hypot(c.floor, c.of_noise * star["feh_noise_error"]),
+                         c.of_spread * star["feh_model_error"])  # fmt: skip
+        scale = (
+            0.15
+            * (scale / 0.15) ** c.power
+            * np.exp(np.dot(c.slope, u) + np.dot(c.curvature, u**2))
+        )
+        for multiple, low, high in zip(
+            c.multiples, ("feh_lo", "feh_lo95"), ("feh_hi", "feh_hi95"), strict=True
+        ):
+            assert star[high] - star["feh"] == pytest.approx(multiple * scale)
+            assert star["feh"] - star[low] == pytest.approx(multiple * scale)
+        assert star["feh_error"] == pytest.approx(c.multiples[0] * scale)
+    assert seen == {0, 1, 2}
 
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_no_stars_give_no_rows(stars, run, single, members):
     none = replace(
-        stars, table=stars.table.iloc[:0], sequences=stars.sequences[:0], shape=stars.shape[:0]
-    )
+        stars, table=stars.table.iloc[:0], sequences=stars.sequences[:0], shape=stars.shape[:0],
+        errors=stars.errors.take(np.arange(0)),
+    )  # fmt: skip
     rows = rows_of(none, single if members == 1 else run.model)
     assert len(rows) == 0
     assert list(rows.columns) == CATALOGUE.names

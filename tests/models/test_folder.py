@@ -35,7 +35,7 @@ def test_there_is_no_model_in_an_empty_folder(tmp_path):
     [
         lambda text: text[:100],
         lambda text: json.dumps(json.loads(text) | {"unknown": 1}),
-        lambda text: json.dumps(json.loads(text) | {"sigma": "large"}),
+        lambda text: json.dumps(json.loads(text) | {"calibration": []}),
         lambda text: json.dumps(json.loads(text) | {"members": []}),
         lambda _: "null",
         lambda _: "\ud800".encode("utf-8", "surrogatepass"),

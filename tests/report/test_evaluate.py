@@ -14,7 +14,9 @@ from rrl_batch.errors import UserError
 from rrl_batch.report.evaluate import evaluate
 from rrl_batch.storage.commit import checksum
 
-FILES = ["distribution.png", "index.html", "metrics.json", "predicted_against_true.png"]
+FILES = [
+    "distribution.png", "index.html", "metrics.json", "predicted_against_true.png", "pulls.png",
+]  # fmt: skip
 
 
 def _rows() -> pd.DataFrame:
@@ -56,7 +58,7 @@ def test_scores_are_those_of_the_stars_that_both_have_a_value_for(tmp_path: Path
         assert found[name]["rmse"] == pytest.approx(rmse, rel=1e-6)
         assert found[name]["bias"] == pytest.approx(errors[name].mean(), abs=1e-6)
     inside = (true >= both["feh_lo"]) & (true <= both["feh_hi"])
-    assert found["coverage_68"] == pytest.approx(inside.mean(), abs=1e-9)
+    assert found["intervals"]["all"]["coverage"][0] == pytest.approx(inside.mean(), abs=1e-9)
     assert found["paired"]["rmse_difference"] == pytest.approx(
         found["network"]["rmse"] - found["baseline"]["rmse"]
     )
@@ -151,7 +153,7 @@ def test_too_few_stars_give_nulls(tmp_path: Path, labelled: list[int], n: int) -
     assert found["n_compared"] == found["network"]["n"] == n
     assert (found["paired"]["interval_95"] is None) == (n < 2)
     assert (found["network"]["r2"] is None) == (n < 2)
-    assert (found["coverage_68"] is None) == (n == 0)
+    assert (found["intervals"]["all"]["coverage"] is None) == (n == 0)
     assert any("Too few stars" in note for note in found["notes"]) == (n < 2)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == FILES
 

@@ -46,7 +46,7 @@ def test_names_from_files_are_text(page: Page) -> None:
 
 
 def test_figures_are_those_beside_the_page_and_are_described(page: Page, folder: Path) -> None:
-    names = ("predicted_against_true.png", "distribution.png")
+    names = ("predicted_against_true.png", "distribution.png", "pulls.png")
     for image, name in zip(page.all("img"), names, strict=True):
         content = base64.b64decode(str(image["src"]).removeprefix("data:image/png;base64,"))
         assert content == (folder / name).read_bytes()
@@ -56,7 +56,7 @@ def test_figures_are_those_beside_the_page_and_are_described(page: Page, folder:
 def test_headers_of_tables_have_a_scope(page: Page) -> None:
     scopes = {header.get("scope") for header in page.all("th")}
     assert scopes == {"col", "row", "colgroup"}
-    assert len(page.all("table")) == 4
+    assert len(page.all("table")) == 5
     assert page.all("html") == [{"lang": "en"}]
 
 

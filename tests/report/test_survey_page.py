@@ -157,7 +157,7 @@ def test_any_folder_of_stars_has_a_summary(stars, tmp_path):
 
 
 def test_a_folder_of_something_else_is_refused(run, tmp_path):
-    with pytest.raises(UserError, match=r"holds a catalogue, not a survey"):
-        write_page(run.catalogue)
+    with pytest.raises(UserError, match=r"holds no dataset: there is no manifest"):
+        write_page(run.model)
     with pytest.raises(UserError, match=r"There is no folder .*nothing; give that of an experim"):
         write_page(tmp_path / "nothing")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import curve_errors
 
 from rrl_batch.errors import RunError
 from rrl_batch.lightcurve.prepare import PreparedStars
@@ -56,11 +57,11 @@ def stars():
     table = pd.DataFrame(
         {"source_id": np.arange(N_STARS), "best_classification": "RRab", "period": 0.55,
          "num_epochs_used": 60, "phi31": rng.normal(2.0, 0.3, N_STARS), "phi31_error": 0.05,
-         "amplitude": 0.8, "max_phase_gap": 0.1}
+         "amplitude": 0.8, "mean_mag": 15.0, "max_phase_gap": 0.1}
     )  # fmt: skip
     sequences = np.stack([mag, np.broadcast_to(phase * 0.55, mag.shape)], axis=2).astype("f4")
     shape = rng.normal(0.5, 0.1, (N_STARS, N_SHAPE)) + 0.1 * feh[:, None]
-    return PreparedStars(table, sequences, shape.astype("f4")), feh
+    return PreparedStars(table, sequences, shape.astype("f4"), curve_errors(N_STARS, 0.01)), feh
 
 
 def planned(root, prepared, feh, *, mark="m", errors=np.nan, **settings):
@@ -321,8 +322,9 @@ def test_shards_are_read_one_after_another_and_only_the_stars_asked_for(stars, t
     receipts = []
     for number, rows in enumerate(parts):
         part = PreparedStars(
-            prepared.table.iloc[rows], prepared.sequences[rows], prepared.shape[rows]
-        )
+            prepared.table.iloc[rows], prepared.sequences[rows], prepared.shape[rows],
+            prepared.errors.take(rows),
+        )  # fmt: skip
         receipts.append(write_shard([part], number, tmp_path, SELECTION, "m"))
     wanted = np.array([80, 3, 49, 50, 10**6])
     read = read_shards(tmp_path, receipts, wanted)

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import curve_errors
 
 from rrl_batch.errors import UserError
 from rrl_batch.lightcurve.prepare import PreparedStars
@@ -30,11 +31,12 @@ def training_set(root, labels, without=()):
     table = pd.DataFrame(
         {"source_id": np.arange(N_STARS), "best_classification": "RRab", "period": 0.55,
          "num_epochs_used": 60, "phi31": 2.0, "phi31_error": 0.05, "amplitude": 0.8,
-         "max_phase_gap": 0.1}
+         "mean_mag": 15.0, "max_phase_gap": 0.1}
     )  # fmt: skip
     table.loc[list(without), "num_epochs_used"] = 10
     sequences, shape = np.zeros((N_STARS, 8, 2), "f4"), np.zeros((N_STARS, 16), "f4")
-    return [write_shard([PreparedStars(table, sequences, shape)], 0, root, SELECTION, "m")]
+    stars = PreparedStars(table, sequences, shape, curve_errors(N_STARS))
+    return [write_shard([stars], 0, root, SELECTION, "m")]
 
 
 def folds_of(root):
