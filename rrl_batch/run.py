@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,8 +14,10 @@ from rrl_batch.experiment.folder import ABOUT_FILE
 from rrl_batch.job import Job
 from rrl_batch.models.registry import check_dropout, check_model
 from rrl_batch.report.catalogue_page import write_catalogue_page
+from rrl_batch.report.clusters import compare_with_clusters
 from rrl_batch.report.evaluate import evaluate
 from rrl_batch.report.experiment_page import write_report
+from rrl_batch.report.reference import compare_with_reference
 from rrl_batch.report.survey_page import write_summary
 from rrl_batch.sources.synthetic.labels import PHOTOMETRIC, TRUE
 from rrl_batch.sources.tables import read_labels
@@ -235,4 +237,29 @@ def evaluate_catalogue(
             if scores[key] is not None
         )
         say(f"evaluation {name:<8} on {scores['n']:,} stars: {figures}")
+    say(f"evaluation {out / 'index.html'}")
+
+
+def evaluate_with_reference(
+    catalogue: Path, reference: Path, out: Path, say: Say, **options: Any
+) -> None:
+    """Compare a catalogue with reference values, and say how they agree."""
+    metrics = compare_with_reference(catalogue, reference, out, **options)
+    for name in ("network", "baseline"):
+        found = metrics[name]
+        figures = ", ".join(
+            f"{key} {found[key]['value']:{form}}"
+            for key, form in (("offset", "+.3f"), ("scatter", ".3f"), ("slope", ".2f"))
+            if found[key] and found[key]["value"] is not None
+        )
+        say(f"evaluation {name:<8} on {found['n']:,} stars: {figures}")
+    say(f"evaluation {out / 'index.html'}")
+
+
+def evaluate_with_clusters(catalogue: Path, out: Path, say: Say, **options: Any) -> None:
+    """Compare a catalogue with globular clusters, and say how they agree."""
+    metrics = compare_with_clusters(catalogue, out, **options)
+    between = metrics["between_clusters"]
+    agree = "" if between["offset"] is None else f": mean difference {between['offset']:+.3f}"
+    say(f"evaluation {metrics['n_members']:,} members of {metrics['n_counted']:,} clusters{agree}")
     say(f"evaluation {out / 'index.html'}")

@@ -3,19 +3,62 @@
 import argparse
 from pathlib import Path
 
-from rrl_batch.cli.options import Commands, location, positive
+from rrl_batch.cli.options import Commands, column_names, location, positive
 from rrl_batch.errors import UserError
+
+OWN_CLUSTERS = Path("-")
+"""Stands for the package's list of clusters."""
+
+_FOR = {
+    "labels": ("scale",),
+    "reference": ("scale", "columns", "radius", "epoch", "relations"),
+    "clusters": ("proper_motions", "relations"),
+}
+"""What a catalogue is compared with, and the options of each."""
 
 
 def add_commands(commands: Commands) -> None:
     """Add the commands to the parser."""
-    evaluate = commands.add_parser("evaluate", help="compare a catalogue with labels")
+    evaluate = commands.add_parser(
+        "evaluate", help="compare a catalogue with labels, other measurements, or clusters"
+    )
     evaluate.add_argument(
         "--catalogue", type=location, required=True, help="folder of the catalogue"
     )
-    evaluate.add_argument("--labels", type=Path, required=True, help="table of labels")
-    evaluate.add_argument("--scale", help="metallicity scale, where the labels are on several")
+    others = evaluate.add_mutually_exclusive_group(required=True)
+    others.add_argument("--labels", type=Path, help="table of labels")
+    others.add_argument(
+        "--reference", type=Path, metavar="FILE",
+        help="table of other values, e.g. spectroscopic ones, by source_id or by position",
+    )  # fmt: skip
+    others.add_argument(
+        "--clusters", type=Path, nargs="?", const=OWN_CLUSTERS, metavar="FILE",
+        help="list of globular clusters; that of the package if no file is given",
+    )  # fmt: skip
     evaluate.add_argument("--out", type=Path, required=True, help="folder of metrics and figures")
+    evaluate.add_argument(
+        "--scale", help="metallicity scale of the table, if it has several or does not say"
+    )
+    evaluate.add_argument(
+        "--column", dest="columns", action="append", default=[], metavar="OURS=THEIRS",
+        help="what the reference calls source_id, ra, dec, pmra, pmdec, ref_epoch, feh, feh_error "
+        "or scale; repeatable",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--radius", type=float, metavar="ARCSEC", help="find the stars of the reference by "
+        "position, within a radius; by position is within 1, if the reference has no source_id",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--epoch", type=float, help="epoch of the catalogue's positions; 2016.0, Gaia DR3's"
+    )
+    evaluate.add_argument(
+        "--proper-motions", type=Path, metavar="FILE", help="table with source_id, pmra, pmdec, "
+        "by which members of clusters are chosen",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--relations", type=Path, metavar="FILE", help="relations between metallicity scales, in "
+        "place of those known",
+    )  # fmt: skip
     evaluate.set_defaults(command=_evaluate)
 
     report = commands.add_parser(
@@ -80,9 +123,31 @@ def _add_origin(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from rrl_batch.run import evaluate_catalogue
+    from rrl_batch import run
 
-    evaluate_catalogue(options.catalogue, options.labels, options.scale, options.out, print)
+    against = next(name for name in _FOR if getattr(options, name))
+    for name in ("scale", "columns", "radius", "epoch", "proper_motions", "relations"):
+        if getattr(options, name) and name not in _FOR[against]:
+            option = name.removesuffix("s") if name == "columns" else name.replace("_", "-")
+            raise UserError(f"--{option} is not for --{against}.")
+    if against == "labels":
+        run.evaluate_catalogue(options.catalogue, options.labels, options.scale, options.out, print)
+    elif against == "reference":
+        chosen = {
+            name: value
+            for name in ("scale", "radius", "epoch", "relations")
+            if (value := getattr(options, name)) is not None
+        }
+        run.evaluate_with_reference(
+            options.catalogue, options.reference, options.out, print,
+            columns=column_names(options.columns), **chosen,
+        )  # fmt: skip
+    else:
+        run.evaluate_with_clusters(
+            options.catalogue, options.out, print,
+            clusters=None if options.clusters == OWN_CLUSTERS else options.clusters,
+            motions=options.proper_motions, relations=options.relations,
+        )  # fmt: skip
 
 
 def _report(options: argparse.Namespace) -> None:

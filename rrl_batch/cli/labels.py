@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from rrl_batch.cli.options import Commands
+from rrl_batch.cli.options import Commands, column_names
 from rrl_batch.errors import UserError
 
 
@@ -47,7 +47,7 @@ def _ingest_labels(options: argparse.Namespace) -> None:
         raise UserError(
             f"Labels are written as Parquet; name --out NAME.parquet, not {options.out}."
         )
-    columns = dict(map(_pair, options.columns))
+    columns = column_names(options.columns)
     path = Path(options.source)
     if path.suffix or path.exists():
         made = from_file(path, options.scale, columns)
@@ -72,10 +72,3 @@ def _ingest_labels(options: argparse.Namespace) -> None:
         raise UserError("--relations says how to calibrate; name the scale to end on by --to.")
     made.write(options.out)
     print(f"labels     {options.out}: {made.summary}")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    ours, equals, theirs = text.partition("=")
-    if not (equals and ours and theirs):
-        raise UserError(f"--column takes OURS=THEIRS, e.g. feh=[Fe/H], not '{text}'.")
-    return ours.strip(), theirs.strip()

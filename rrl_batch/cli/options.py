@@ -37,6 +37,24 @@ def positive(text: str) -> int:
     return number
 
 
+def column_names(pairs: list[str]) -> dict[str, str]:
+    """Return what a table calls columns, by our names, as given by --column.
+
+    Raises
+    ------
+    UserError
+        If one is not OURS=THEIRS.
+    """
+    return dict(map(_pair, pairs))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not (equals and ours and theirs):
+        raise UserError(f"--column takes OURS=THEIRS, e.g. feh=[Fe/H], not '{text}'.")
+    return ours.strip(), theirs.strip()
+
+
 def add_job_file(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     """Add the arguments of a command that does what a job file says."""
     parser.add_argument("job", type=Path, nargs=nargs, help="job file (TOML)")

@@ -25,6 +25,7 @@ from rrl_batch.training.weights import density_weights
 
 METRICS = "metrics.json"
 PAGE = "index.html"
+FIGURES = (figures.PREDICTED_AGAINST_TRUE, figures.DISTRIBUTION, figures.PULLS)
 PREDICTORS = {"network": "feh", "baseline": "feh_baseline"}
 """What is compared with the labels, and the column of the catalogue that holds it."""
 
@@ -59,7 +60,7 @@ def evaluate(catalogue: Path, labels: Path, scale: str | None, out: Path) -> dic
     RunError
         If a file cannot be written.
     """
-    _refuse_other_folder(out)
+    refuse_other_folder(out, {METRICS, PAGE, *FIGURES})
     provenance = read_manifest(catalogue).provenance
     rows = read_catalogue(catalogue)
     known = read_labels(labels, scale)
@@ -92,9 +93,8 @@ def evaluate(catalogue: Path, labels: Path, scale: str | None, out: Path) -> dic
     return metrics
 
 
-def _refuse_other_folder(out: Path) -> None:
-    """Refuse to write among files that are not an earlier evaluation's."""
-    own = {METRICS, PAGE, figures.PREDICTED_AGAINST_TRUE, figures.DISTRIBUTION, figures.PULLS}
+def refuse_other_folder(out: Path, own: set[str]) -> None:
+    """Refuse to write among files that are not an earlier evaluation's own."""
     if out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - own):
         raise UserError(f"{out} already holds something else; name another folder.")
 

@@ -2,6 +2,7 @@
 
 import difflib
 import gzip
+import json
 import logging
 import re
 import warnings
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -198,7 +199,8 @@ def read_labels(
     -------
     pandas.DataFrame
         `source_id`, `feh` and `feh_error` (dex, float64; NaN where unknown) and `scale`, one
-        row a star; `fold` and `rival` (dex) if asked for.
+        row a star; `fold` and `rival` (dex) if asked for. Its `attrs` have, as `calibrated`, the
+        relations by which some labels came to the scale.
 
     Raises
     ------
@@ -221,7 +223,7 @@ def read_labels(
             contract = Contract("label", (*contract.columns, replace(_EXTRA[name], name=column)))
     labels: pd.DataFrame = contract.conform(table, str(path)).to_pandas()
     labels = labels.rename(columns={fold: "fold", rival: "rival"})
-    labels = labels[labels["scale"] == _chosen_scale(labels["scale"], scale, path)]
+    labels = labels[labels["scale"] == chosen_scale(labels["scale"], scale, path)]
     finite = np.isfinite(labels["feh"])
     if not finite.all():
         logging.getLogger(__name__).warning(
@@ -232,10 +234,36 @@ def read_labels(
     if labels.empty:
         raise UserError(f"{path}: no label has a finite value in the column 'feh'.")
     _refuse_duplicates(labels, path, "keep one label a star on each scale.")
+    labels.attrs["calibrated"] = _calibrations(table, str(labels["scale"].iloc[0]))
     return labels
 
 
-def _chosen_scale(scales: pd.Series, scale: str | None, path: Path) -> str:
+def _calibrations(table: pa.Table, scale: str) -> list[dict[str, Any]]:
+    """Return by which relations labels came to a scale, as `rrl-batch ingest labels` notes it."""
+    try:
+        made_from = json.loads((table.schema.metadata or {})[b"made_from"])
+        return [relation for relation in made_from["calibrated"] if relation["to"] == scale]
+    except (LookupError, TypeError, ValueError):  # a file of somebody else's
+        return []
+
+
+def chosen_scale(scales: pd.Series, scale: str | None, path: Path) -> str:
+    """Return the metallicity scale to take of a file.
+
+    Parameters
+    ----------
+    scales : pandas.Series of str
+        The scale of each row.
+    scale : str or None
+        The one that is asked for; the only one if none is.
+    path : pathlib.Path
+        The file, for messages.
+
+    Raises
+    ------
+    UserError
+        If the file does not have it, or has several and none was asked for.
+    """
     counts = scales.value_counts()
     listed = ", ".join(f"{name} ({count} stars)" for name, count in counts.items())
     if scale is None:

@@ -43,12 +43,13 @@ Share = tuple[list[MemberId], Plan]
 
 def ingredients(client: "Client", survey: Survey, labels: pd.DataFrame) -> dict[str, Any]:
     """Return what predictors are made from, whatever their settings."""
+    calibrated = labels.attrs.get("calibrated")  # by `rrl-batch ingest labels --to`
     return {
         "survey": survey.fingerprint,
         "labels": fingerprint(labels.to_json(orient="split", double_precision=15)),
         "backend": common_backend(client),
         "code_version": __version__,
-    }
+    } | ({"calibrated": calibrated} if calibrated else {})
 
 
 def training_set_mark(made_from: dict[str, Any], job: Job) -> str:

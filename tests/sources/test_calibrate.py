@@ -13,6 +13,7 @@ from rrl_batch.contracts.scales import Relation, Scales
 from rrl_batch.errors import UserError
 from rrl_batch.sources.calibrate import on_scale
 from rrl_batch.sources.labels import from_file
+from rrl_batch.sources.tables import read_labels
 
 # globular clusters with both: UVES spectra of Carretta et al. (2009, Table 1), Zinn & West (1984)
 CLUSTERS = {
@@ -135,6 +136,16 @@ def test_the_command_says_what_it_did_and_the_file_too(
     assert made_from["calibrated"][0]["coefficients"] == [-0.413, 0.13, -0.356]
     feh = pq.read_table(out)["feh"][0].as_py()
     assert feh == pytest.approx(-0.413 + 0.130 * -1.5 - 0.356 * 2.25)
+
+
+def test_who_trains_on_them_is_told(tmp_path: Path) -> None:
+    rows = [(1, -1.5, 0.1, "a"), (2, -1.4, 0.1, "b"), (3, -1.3, 0.1, "d")]
+    made = on_scale(from_file(_labels(tmp_path, rows), None, {}), "b", SCALES)
+    made.write(tmp_path / "out.parquet")
+    (relation,) = read_labels(tmp_path / "out.parquet", "b").attrs["calibrated"]
+    assert (relation["from"], relation["to"], relation["stars"]) == ("a", "b", 1)
+    assert read_labels(tmp_path / "out.parquet", "d").attrs["calibrated"] == []
+    assert read_labels(_labels(tmp_path, rows), "a").attrs["calibrated"] == []
 
 
 @pytest.mark.parametrize(
