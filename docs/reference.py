@@ -102,9 +102,12 @@ def catalogue() -> Iterator[str]:
     yield (
         "\nA star that the model was trained on gets in `feh` the value of the ensemble member that "
         "has never seen it, so that a comparison with its label is honest; `feh_gru` is the mean of all "
-        "members for every star. `feh_error` is one figure for the model, from its out-of-fold "
-        "errors, combined with the spread of the members: it does not grow with a star's noise as it "
-        "should. The files have a column `_healpix_29` besides, the spatial index of HATS.\n"
+        "members for every star. `feh_error` is half the width of the 68 % interval: it grows with the "
+        "noise of the star's photometry (`feh_noise_error`, from redrawn curves), the spread of the "
+        "members and what else predicts the error, and is calibrated on labels that the model had "
+        "not seen. The intervals are for labels: these have errors, so that the metallicity itself is "
+        "known a little better, and a systematic error of the labels' scale is not in them. What is drawn "
+        "towards the mean stays so: at both ends of [Fe/H] errors have a sign. The files have a column `_healpix_29` besides, the spatial index of HATS.\n"
     )
     yield "## Flags\n"
     yield "| bit | value | name | meaning |"

@@ -235,7 +235,10 @@ class ModelCard(_Strict):
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is not the card of a model ({first_line(error)}).") from None
         except ValidationError as error:
-            raise UserError(f"{path} is not the card of a model ({first_fault(error)}).") from None
+            raise UserError(
+                f"{path} is not the card of a model of this version ({first_fault(error)}); train "
+                f"again."
+            ) from None
 
 
 def read_whole(folder: Path) -> ModelCard:
