@@ -60,27 +60,23 @@ def density_map(counts: CatalogueCounts, synthetic: bool) -> "Figure":
 
 def feh_map(counts: CatalogueCounts, synthetic: bool) -> "Figure":
     """Draw the median [Fe/H]."""
-    return _median_map(counts.sky_feh, FEH, f"Median {FEH_LABEL}", synthetic)
+    return _median_map(counts.order, counts.sky_feh, FEH, f"Median {FEH_LABEL}", synthetic)
 
 
 def error_map(counts: CatalogueCounts, synthetic: bool) -> "Figure":
     """Draw the median error of [Fe/H]."""
-    return _median_map(counts.sky_error, ERROR, "Median feh_error (dex)", synthetic)
+    label = "Median feh_error (dex)"
+    return _median_map(counts.order, counts.sky_error, ERROR, label, synthetic)
 
 
-def _median_map(counts: Counts, bins: Bins, label: str, synthetic: bool) -> "Figure":
+def _median_map(order: int, counts: Counts, bins: Bins, label: str, synthetic: bool) -> "Figure":
     from matplotlib.colors import Normalize
 
-    # in pixels of the next lower order, since a median wants more stars than a density
-    table = (
-        counts.table.reshape(-1, 4, bins.number).sum(axis=1)
-        if len(counts.table) > 48
-        else (counts.table)
-    )
-    order = round(np.log2(len(table) / 12) / 2)
+    # a median wants more stars than a density: four pixels are one of the order below
+    table = counts.table.reshape(-1, 4, bins.number).sum(axis=1)
     values = pd.Series(median(table, bins)).dropna()
-    label = f"{label}, HEALPix order {order}"
-    return _map(order, values, Normalize(*ends_of(values)), label, synthetic)
+    label = f"{label}, HEALPix order {order - 1}"
+    return _map(order - 1, values, Normalize(*ends_of(values)), label, synthetic)
 
 
 def _map(order: int, values: pd.Series, norm: Any, label: str, synthetic: bool) -> "Figure":
