@@ -86,48 +86,31 @@ def job_file() -> Iterator[str]:
     )
 
 
-def catalogue() -> Iterator[str]:
-    yield "# The catalogue\n"
-    yield NOTE + "\n"
-    yield (
-        "A catalogue is a folder in the HATS layout (`lsdb.open_catalog` opens it), with a row for "
-        "every star of the survey. `manifest.json`, written last, names each file with its rows and "
-        "checksum, and says where the catalogue comes from; `rrl-batch verify` checks it. "
-        "Its Parquet files have units, UCDs and descriptions as VOParquet has them. `rrl-batch export` "
-        "writes it as FITS, VOTable, CSV, Parquet, HATS, or as the CDS takes it, with distances if they are "
-        "asked for: [exports](exports.md).\n"
-    )
-    yield "## Columns\n"
-    yield from columns(CATALOGUE)
-    yield (
-        "\nA star that the model was trained on gets in `feh` the value of the ensemble member that "
-        "has never seen it, so that a comparison with its label is honest; `feh_gru` is the mean of all "
-        "members for every star. `feh_error` is half the width of the 68 % interval: it grows with the "
-        "noise of the star's photometry (`feh_noise_error`, from redrawn curves), the spread of the "
-        "members and what else predicts the error, and is calibrated on labels that the model had "
-        "not seen. The intervals are for labels: these have errors, so that the metallicity itself is "
-        "known a little better, and a systematic error of the labels' scale is not in them. What is drawn "
-        "towards the mean stays so: at both ends of [Fe/H] errors have a sign. The files have a column `_healpix_29` besides, the spatial index of HATS.\n"
-    )
-    yield "## Flags\n"
+def flags() -> Iterator[str]:
     yield "| bit | value | name | meaning |"
     yield "|---|---|---|---|"
     for flag in Flag:
         yield f"| {flag.bit_length() - 1} | {flag.value} | {flag.name} | {DESCRIPTIONS[flag]} |"
-    yield (
-        "\nThe limits of PHASE_GAP, SPARSE, AMPLITUDE and PHI31_UNCERTAIN are those of the published "
-        "development set, the same for every model; those that a model was trained with are in its "
-        "`model.json`, and a star beyond them gets OUTSIDE_SELECTION. What the flags find, and whom they "
-        "blame: [results](results.md#flags).\n"
-    )
-    yield "## The survey that it is made from\n"
-    yield "Any folder of Parquet files with these columns is a survey; other columns are ignored.\n"
-    yield from columns(SURVEY)
-    yield "\n## Labels\n"
-    yield "A table of metallicities (Parquet, CSV, VOTable or ECSV).\n"
-    yield from columns(LABELS)
 
 
+def catalogue() -> Iterator[str]:
+    """Yield the page of the catalogue, whose words are its own, with its tables written anew."""
+    text = (DOCS / "catalogue.md").read_text()
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name}: written by docs/reference.py -->\n\n", "\n\n<!-- end -->"
+        before, _, rest = text.partition(begin)
+        text = before + begin + "\n".join(table) + end + rest.partition(end)[2]
+    yield text
+
+
+DOCS = Path(__file__).parent
+
+TABLES = {
+    "columns": list(columns(CATALOGUE)),
+    "flags": list(flags()),
+    "columns of a survey": list(columns(SURVEY)),
+    "columns of labels": list(columns(LABELS)),
+}
 PAGES = {"job_file.md": job_file, "catalogue.md": catalogue}
 
 
@@ -137,4 +120,4 @@ def page(name: str) -> str:
 
 if __name__ == "__main__":
     for file_name in PAGES:
-        (Path(__file__).parent / file_name).write_text(page(file_name))
+        (DOCS / file_name).write_text(page(file_name))

@@ -12,6 +12,7 @@ from rrl_batch.catalogue.verify import verify
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.experiment.folder import ABOUT_FILE
 from rrl_batch.job import Job
+from rrl_batch.models.folder import CARD
 from rrl_batch.models.registry import check_dropout, check_model
 from rrl_batch.report.catalogue_page import write_catalogue_page
 from rrl_batch.report.clusters import compare_with_clusters
@@ -196,11 +197,16 @@ def write_page(folder: Path, survey: Path | None = None, model: Path | None = No
         raise UserError(
             f"There is no folder {folder}; give that of an experiment, a catalogue or a survey."
         )
-    if (folder / ABOUT_FILE).exists():
-        return write_report(folder)
     if (folder / MANIFEST).exists() and Manifest.read(folder).kind == "catalogue":
         return write_catalogue_page(folder, survey, model)
-    return write_summary(folder)
+    if survey or model:
+        raise UserError(f"{folder} holds no catalogue, for which --survey and --model are.")
+    if (folder / CARD).exists():
+        raise UserError(
+            f"{folder} holds a model; its scores are in {CARD}, and on the page of each catalogue "
+            f"that was made with it."
+        )
+    return write_report(folder) if (folder / ABOUT_FILE).exists() else write_summary(folder)
 
 
 def recompute_stars(

@@ -72,8 +72,11 @@ def error_map(counts: CatalogueCounts, synthetic: bool) -> "Figure":
 def _median_map(order: int, counts: Counts, bins: Bins, label: str, synthetic: bool) -> "Figure":
     from matplotlib.colors import Normalize
 
-    values = pd.Series(median(counts.table, bins)).dropna()
-    return _map(order, values, Normalize(*ends_of(values)), label, synthetic)
+    # a median wants more stars than a density: four pixels are one of the order below
+    table = counts.table.reshape(-1, 4, bins.number).sum(axis=1)
+    values = pd.Series(median(table, bins)).dropna()
+    label = f"{label}, HEALPix order {order - 1}"
+    return _map(order - 1, values, Normalize(*ends_of(values)), label, synthetic)
 
 
 def _map(order: int, values: pd.Series, norm: Any, label: str, synthetic: bool) -> "Figure":

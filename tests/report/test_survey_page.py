@@ -157,7 +157,9 @@ def test_any_folder_of_stars_has_a_summary(stars, tmp_path):
 
 
 def test_a_folder_of_something_else_is_refused(run, tmp_path):
-    with pytest.raises(UserError, match=r"holds no dataset: there is no manifest"):
+    with pytest.raises(UserError, match=r"holds a model; its scores are in model.json, and on the"):
         write_page(run.model)
+    with pytest.raises(UserError, match=r"holds no catalogue, for which --survey and --model are"):
+        write_page(run.survey, survey=run.survey)
     with pytest.raises(UserError, match=r"There is no folder .*nothing; give that of an experim"):
         write_page(tmp_path / "nothing")
