@@ -46,7 +46,10 @@ def test_a_missing_file_is_named(capsys, tmp_path):
         (["verify", "NO"], "NO holds no dataset: there is no manifest.json."),
         (["evaluate", "--catalogue", "NO", "--labels", "L", "--out", "E"], "NO holds no dataset"),
         (["export", "NO", "c.fits"], "NO holds no dataset"),
-        (["report", "NO"], "There is no folder NO; give that of an experiment or a survey."),
+        (
+            ["report", "NO"],
+            "There is no folder NO; give that of an experiment, a catalogue or a survey.",
+        ),
         (["run", "NO.toml"], "The job file NO.toml cannot be read: No such file or directory."),
         (["cancel", "sky-1"], "There is no job 'sky-1' in rrl-jobs; there is none at all: is it"),
         (["simulate", "OUT", "--stars", "0"], "'simulate.stars' = 0 is not valid"),

@@ -50,7 +50,8 @@ def test_settings_take_precedence_and_have_the_types_of_toml(tmp_path):
         ("[simulate]\nstars = 10\nsed = 1\n", "unknown key 'simulate.sed'; did you mean 'seed'?"),
         (
             "[model]\nzzz = 1\n",
-            "unknown key 'model.zzz'; there are: path, architecture, beside, static, dropout.",
+            "unknown key 'model.zzz'; there are: path, architecture, beside, static, by_mode, "
+            "dropout.",
         ),
         ("[model]\narchitecture = []\n", "'model.architecture' = [] is not valid"),
         ("[model]\nstatic = 'phase'\n", "'model.static' = 'phase' is not valid"),

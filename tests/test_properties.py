@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrl_batch.catalogue.verify import read_catalogue
+from rrl_batch.contracts import Flag
 from rrl_batch.inference.model import open_model
 from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.survey import read
@@ -77,7 +78,10 @@ def test_whole_periods_change_nothing(exact, alignment, seed):
     before, after = (prepare(batch, points=32, alignment=alignment) for batch in (exact, moved))
     assert np.array_equal(before.sequences, after.sequences, equal_nan=True)
     assert np.array_equal(before.shape, after.shape, equal_nan=True)
-    pd.testing.assert_frame_equal(before.table, after.table)
+    # a drift of the phase is one in time
+    of_time = int(Flag.PERIOD_DOUBTFUL | Flag.MODULATED)
+    tables = [some.table.assign(flags=some.table["flags"] & ~of_time) for some in (before, after)]
+    pd.testing.assert_frame_equal(*tables)
 
 
 @settings(max_examples=5, derandomize=True)

@@ -39,7 +39,7 @@ def test_a_worker_that_is_too_small_for_a_partition_says_so(client, run, tmp_pat
         model=model,
         out=tmp_path,
         mark="m",
-        description="d",
+        about={},
     )
     with pytest.raises(RunError, match=r"Npix=7 needs about 1\.\d+ PiB, and the worker "
                        r"already uses .*; give each worker more"):  # fmt: skip

@@ -200,7 +200,8 @@ def period_errors(
     star = np.repeat(np.arange(len(counts)), counts)
     n = np.maximum(counts, 1)
     time = time - (np.bincount(star, time, len(counts)) / n)[star]
-    squares = np.bincount(star, time**2, len(counts))
+    with np.errstate(over="ignore"):  # of times that cannot be
+        squares = np.bincount(star, time**2, len(counts))
     order = np.arange(1, harmonics.shape[1] + 1)
     slope = 0.5 * (np.abs(order * harmonics) ** 2).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -73,6 +73,8 @@ def evaluate(catalogue: Path, labels: Path, scale: str | None, out: Path) -> dic
             f"{catalogue}; check that both have the 'source_id' of the same data release."
         )
     compared = stars.dropna(subset=list(PREDICTORS.values()))
+    weight = density_weights(compared["feh_label"], compared["feh_label_error"])
+    compared = compared.assign(weight=weight)
     metrics = {
         "scale": scale,
         "catalogue_scale": provenance["scale"],
@@ -131,7 +133,6 @@ def _count(stars: pd.DataFrame) -> dict[str, Any]:
 
 def _compare(stars: pd.DataFrame) -> dict[str, Any]:
     """Return the figures of merit of stars that have a label and both predictions."""
-    stars = stars.assign(weight=density_weights(stars["feh_label"], stars["feh_label_error"]))
     return {
         **_scores(stars),
         "paired": _paired_difference(stars),

@@ -21,7 +21,7 @@ from rrl_batch.lightcurve.prepare import prepare
 from rrl_batch.sources.synthetic import simulate_stars
 from rrl_batch.sources.synthetic.source import SimulatedLightCurves
 
-DRIVERS = {"_find_gaps", "_fit_all", "_smooth_all", "fit_population"}
+DRIVERS = {"_find_gaps", "_fit_all", "_measure_all", "_smooth_all", "fit_population"}
 SMOOTHINGS: dict[str, dict[str, object]] = {
     "robust": {},
     "scipy": {},
