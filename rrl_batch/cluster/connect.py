@@ -75,7 +75,7 @@ def connected(cluster: ClusterSection) -> Iterator["Client"]:
     import dask
 
     with (
-        dask.config.set(settings() | {PATIENCE: 60 * cluster.start_timeout}),
+        dask.config.set(settings(cluster.kind) | {PATIENCE: 60 * cluster.start_timeout}),
         _quiet(),
         _scheduler(cluster) as scheduler,
         _client(scheduler, cluster) as client,

@@ -20,19 +20,26 @@ def worker_environment() -> dict[str, str]:
     }
 
 
-def settings() -> dict[str, str | int]:
-    """Return Dask's settings for a scheduler and workers that are started from this process."""
+def settings(kind: str = "local") -> dict[str, str | int]:
+    """Return Dask's settings for a scheduler and workers that are started from this process.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of the cluster.
+    """
     environment = {
         f"distributed.nanny.pre-spawn-environ.{name}": value
         for name, value in worker_environment().items()
     }
+    # nobody but its nanny starts a worker of this machine anew: on a busy machine that takes longer
+    # than the 15 s after which Dask would close the nanny
+    patient = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
     return {
         **environment,
+        **(patient if kind in ("local", "cuda") else {}),
         "distributed.admin.tick.limit": "30s",
         # blame is not final: see `rrl_batch.cluster.chances`
         "distributed.scheduler.allowed-failures": 2,
-        # a nanny that starts its worker anew is let do so: on a busy machine that takes longer than
-        # the 15 s after which Dask would close the nanny, and then there is nobody who starts one
-        "distributed.deploy.lost-worker-timeout": "10 minutes",
         "distributed.worker.multiprocessing-method": "spawn",
     }

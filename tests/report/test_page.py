@@ -67,7 +67,8 @@ def test_scores_bins_flags_and_notes_are_shown(page: Page, folder: Path) -> None
     bias = metrics["network"]["bins"][1]
     signed = f"{bias['bias']:+.3f} ± {bias['bias_error']:.3f}".replace("-", "−")
     assert f"−2.0 to −1.5 {bias['n']} {signed}" in page.text
-    row = f"0 – {metrics['network']['rmse']:.3f} 20"
+    few = metrics["by_flag"]["TOO_FEW_EPOCHS"]["n_in_catalogue"]
+    row = f"{few:,} 0 – {metrics['network']['rmse']:.3f} 20"
     assert f"TOO_FEW_EPOCHS fewer than 5 usable epochs: no metallicity {row}" in page.text
     for note in metrics["notes"]:
         assert note in page.text
