@@ -201,6 +201,7 @@ def test_a_damaged_catalogue_fails_verification(capsys, run, tmp_path):
     assert "has changed since it was written" in printed.out
 
 
+@pytest.mark.long
 def test_the_whole_line_on_real_stars(client, shared_data, tmp_path):
     """The README's commands in a process of their own: 3,463 stars in, 3,463 rows out."""
 
