@@ -35,6 +35,9 @@ from processes import Cluster, Command, asked, preload, small_disk
 COMMAND_SECONDS = 900.0
 """After which a command counts as hanging: for 10 minutes it may wait for workers."""
 
+KILLING_SECONDS = 120.0
+"""For which workers are killed every second; on a busy machine none lives to compile a kernel."""
+
 MOST_COMMANDS = 40
 
 STAGES = ("survey", "model", "catalogue")
@@ -318,18 +321,18 @@ class Torture:
             self._go_on(stage)
 
     def _kill_every_second(self, name: str, stage: str, _at: int) -> None:
-        """Let `distributed.chaos.KillWorker` do its work for two commands, then go on in peace."""
+        """Let `distributed.chaos.KillWorker` do its work for a while, then go on in peace."""
         self._cluster.end()
         self._cluster = self._new_cluster(kill_every=1.0)
         before = self._cluster.workers_killed
-        for _ in range(2):
-            self.report.restarts += 1
-            if self._ended(self._give(stage)) == 0:
-                break
+        command, end = self._give(stage), time.monotonic() + KILLING_SECONDS
+        code = self._until(lambda: time.monotonic() > end, command)
         self.report.faults[name] += self._cluster.workers_killed - before
         self._cluster.end()
-        self._cluster = self._new_cluster()
-        self._go_on(stage)
+        if code is None:
+            code = self._ended(command)
+        if code != 0:
+            self._go_on(stage)
 
     def _fill_disk(self, name: str, stage: str, _at: int) -> None:
         """Let the disk be full, at some point on the way."""
