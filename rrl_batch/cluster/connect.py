@@ -87,13 +87,15 @@ def connected(cluster: ClusterSection) -> Iterator["Client"]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Let Dask's client not log the traceback of what `noticing_loss` says in a sentence."""
-    logger = logging.getLogger("distributed.client")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "batched")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _scheduler(cluster: ClusterSection) -> "AbstractContextManager[Cluster | str]":
