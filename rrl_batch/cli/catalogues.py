@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from rrl_batch.cli.options import Commands, column_names, location, positive
+from rrl_batch.cli.options import Commands, add_relations, column_names, location, positive
 from rrl_batch.errors import UserError
 
 OWN_CLUSTERS = Path("-")
@@ -55,10 +55,7 @@ def add_commands(commands: Commands) -> None:
         "--proper-motions", type=Path, metavar="FILE", help="table with source_id, pmra, pmdec, "
         "by which members of clusters are chosen",
     )  # fmt: skip
-    evaluate.add_argument(
-        "--relations", type=Path, metavar="FILE", help="relations between metallicity scales, in "
-        "place of those known",
-    )  # fmt: skip
+    add_relations(evaluate)
     evaluate.set_defaults(command=_evaluate)
 
     report = commands.add_parser(
@@ -109,10 +106,7 @@ def add_commands(commands: Commands) -> None:
         "--luminosity", type=Path, metavar="FILE", help="relations to get distances by, in place "
         "of those known",
     )  # fmt: skip
-    export.add_argument(
-        "--relations", type=Path, metavar="FILE", help="relations between metallicity scales, in "
-        "place of those known",
-    )  # fmt: skip
+    add_relations(export)
     export.set_defaults(command=_export)
 
 

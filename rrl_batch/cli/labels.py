@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from rrl_batch.cli.options import Commands, column_names
+from rrl_batch.cli.options import Commands, add_relations, column_names
 from rrl_batch.errors import UserError
 
 
@@ -31,9 +31,7 @@ def add_labels(sources: Commands) -> None:
         help="bring labels on other scales to this one, where a relation is known; the others "
         "stay apart",
     )  # fmt: skip
-    labels.add_argument(
-        "--relations", type=Path, help="file of scales and relations, in place of those known"
-    )
+    add_relations(labels)
     labels.set_defaults(command=_ingest_labels)
 
 

@@ -66,6 +66,14 @@ def add_job_file(parser: argparse.ArgumentParser, nargs: str | None = None) -> N
     add_certificates(parser)
 
 
+def add_relations(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names other relations between metallicity scales."""
+    parser.add_argument(
+        "--relations", type=Path, metavar="FILE", help="relations between metallicity scales, in "
+        "place of those known",
+    )  # fmt: skip
+
+
 def add_cluster(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a command without a job file: where it runs."""
     where = parser.add_mutually_exclusive_group()
