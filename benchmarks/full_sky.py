@@ -24,7 +24,7 @@ from rrl_batch import flow
 from rrl_batch.cluster.connect import connect
 from rrl_batch.job import ClusterSection, make_job
 from rrl_batch.lightcurve.batch import LightCurveBatch
-from rrl_batch.models.folder import ModelCard
+from rrl_batch.models.folder import CARD, ModelCard
 from rrl_batch.sources.tables import read_labels
 from rrl_batch.storage.commit import checksum
 from rrl_batch.storage.manifest import Manifest
@@ -71,6 +71,7 @@ def models(client) -> dict[int, Path]:
         stars = pd.read_parquet(single / "out_of_fold.parquet")
         stars.iloc[:0].to_parquet(single / "out_of_fold.parquet")
         mark = checksum(single / "out_of_fold.parquet")
+        (single / CARD).unlink()  # one that is there is never replaced
         card.model_copy(update={"members": card.members[:1], "out_of_fold": mark}).write(single)
     return {1: single, 5: five}
 
