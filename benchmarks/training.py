@@ -46,12 +46,21 @@ def cases(architectures: list[str]) -> list[tuple[str, int]]:
     return [(name, n) for name in architectures for n in POINTS.get(name, DEFAULT_POINTS)]
 
 
-def problems(architecture: str) -> list[Problem]:
+def noise(n_points: int) -> Inputs:
+    """Return curves and shape parameters of all stars, which are noise."""
+    n_stars, rng = N_TRAINING + N_STOPPING, np.random.default_rng(1)
+    return Inputs(
+        rng.normal(0, 0.3, (n_stars, n_points, 2)).astype(np.float32),
+        rng.normal(0, 1, (n_stars, N_SHAPE)).astype(np.float32),
+    )
+
+
+def problems(architecture: str, n_members: int) -> list[Problem]:
     """Return members that learn noise from different stars."""
     n_static = n_static_of(architecture, "none")
     scaling = Scaling(np.zeros(n_static), np.ones(n_static), 0.0, 1.0)
     made = []
-    for fold in range(N_MEMBERS):
+    for fold in range(n_members):
         rng = np.random.default_rng(fold)
         training, stopping = np.split(rng.permutation(N_TRAINING + N_STOPPING), [N_TRAINING])
         target, weights = rng.normal(size=(2, N_TRAINING + N_STOPPING)).astype(np.float32)
@@ -65,14 +74,12 @@ def measure(architecture: str, n_points: int) -> Cost:
     from rrl_batch.training.fit import trainer
 
     settings = FitSettings(masked=False, epochs=PASSES, patience=PASSES, learning_rate=0.001)
-    n_stars, rng = N_TRAINING + N_STOPPING, np.random.default_rng(1)
-    inputs = Inputs(
-        rng.normal(0, 0.3, (n_stars, n_points, 2)).astype(np.float32),
-        rng.normal(0, 1, (n_stars, N_SHAPE)).astype(np.float32),
-    )
     ends, finished = [], [time.process_time()]
     fits = trainer(architecture)(
-        problems(architecture), inputs, settings, lambda _: ends.append(time.process_time())
+        problems(architecture, N_MEMBERS),
+        noise(n_points),
+        settings,
+        lambda _: ends.append(time.process_time()),
     )
     finished += [time.process_time() for _ in fits]
     one_pass = float(np.median(np.diff(np.reshape(ends, (N_MEMBERS, PASSES)))))

@@ -118,4 +118,6 @@ def _layer(
         recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
         kernel_regularizer=penalty,
         recurrent_regularizer=keras.regularizers.L1(PENALTY),
+        # JAX cannot take cuDNN's LSTM for several members at once, and finds out on a GPU only
+        use_cudnn=False if keras.config.backend() == "jax" else "auto",
     )

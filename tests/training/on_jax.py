@@ -10,6 +10,7 @@ import pytest
 from rrl_batch.lightcurve.inputs import Inputs
 from rrl_batch.lightcurve.sequences import PADDING
 from rrl_batch.models.dense import HEAD
+from rrl_batch.models.registry import build
 from rrl_batch.training import sequential, vectorised
 from rrl_batch.training.problem import FitSettings, MemberId, Problem, Scaling
 
@@ -128,6 +129,14 @@ def test_as_many_members_share_a_gpu_as_it_has_room_for(room, sizes, monkeypatch
     monkeypatch.setattr("jax.devices", lambda: [device])
     together = vectorised._members_together(network, 7, batch_size=64)
     assert [min(together, 7 - first) for first in range(0, 7, together)] == sizes
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "bilstm", "convlstm", "gru"])
+def test_no_layer_takes_what_jax_cannot_do_for_several_members_on_a_gpu(architecture):
+    network = build(architecture, N_POINTS, masked=False)
+    layers = [layer for layer in network._flatten_layers() if hasattr(layer, "use_cudnn")]
+    assert layers
+    assert not any(layer.use_cudnn for layer in layers)
 
 
 def test_on_a_cpu_members_are_fitted_one_by_one():
