@@ -23,6 +23,7 @@ from rrl_batch.lightcurve.batch import LightCurveBatch
 from rrl_batch.lightcurve.folded import folded
 from rrl_batch.lightcurve.memory import memory_needed
 from rrl_batch.lightcurve.population import FoldedCurves, statistics
+from rrl_batch.lightcurve.population_prior import PopulationPrior
 from rrl_batch.lightcurve.prepare import PreparedStars, folded_and_smoothed, prepare
 from rrl_batch.lightcurve.sequences import Sequences
 from rrl_batch.sources.archive.call import Archive
@@ -104,17 +105,25 @@ def write_survey_partition(
 
 
 @takes_turns
-def folded_curves(pieces: Sequence[SurveyPartition], modes: Sequence[str]) -> list[FoldedCurves]:
+def folded_curves(
+    pieces: Sequence[SurveyPartition], modes: Sequence[str], careful: bool = False
+) -> list[FoldedCurves]:
     """Return the light curves of each mode in some pieces of the sky, for the population prior.
 
     They stay on the worker from one iteration of EM to the next: 12 B an epoch, and the weights of
-    the epochs 8 B. Dask puts them on disk where memory runs short.
+    the epochs 8 B. Dask puts them on disk where memory runs short. Done again in a careful manner,
+    the task leaves out stars that the program fails on.
     """
     found: list[list[FoldedCurves]] = [[] for _ in modes]
+    first = {mode: PopulationPrior.first(mode) for mode in modes}
+    smooth = partial(prepare, smoothing="population", priors=first)
     for piece in pieces:
         _require_memory(piece, points=0)
         for batch in while_wanted(piece.batches()):
-            stars = folded(batch, "fourier")
+            good = batch
+            if careful:
+                good = batch.without_epochs(_failing_stars(smooth, batch, piece))
+            stars = folded(good, "fourier")
             for mode, curves in zip(modes, found, strict=True):
                 own = stars.curves(stars.of_mode(mode))
                 # the survey has magnitudes in single precision

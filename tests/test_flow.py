@@ -160,6 +160,48 @@ def test_an_unfinished_run_goes_on_and_gives_the_same_files(client, run, tmp_pat
     assert is_valid_catalog(out, strict=True)
 
 
+def test_an_unfinished_run_is_done_anew_where_the_survey_has_changed(client, run, tmp_path, caplog):
+    names = dict(enumerate("abc"))
+    pieces = [piece.files[0][0] for piece in open_survey(run.survey).partitions[: len(names)]]
+    for folder in ("survey", "changed"):
+        (tmp_path / folder).mkdir()
+        for number, piece in enumerate(pieces):
+            rows = pq.read_table(piece).to_pandas()
+            if folder == "changed" and number == 1:
+                rows.loc[0, "period"] *= 1.01
+            rows.to_parquet(tmp_path / folder / f"{names[number]}.parquet")
+    out = tmp_path / "catalogue"
+    flow.predict(client, open_survey(tmp_path / "survey"), run.model, out)
+    (out / MANIFEST).unlink()
+    before = files(out)
+    times = {checksum_: file.stat().st_mtime_ns for file, checksum_ in before.items()}
+    flow.predict(client, open_survey(tmp_path / "changed"), run.model, out)
+    told = [m for m in caplog.messages if "has not finished, differs in" in m]
+    assert len(told) == 1
+    assert told[0].endswith("differs in survey; 1 of 3 partitions are done anew.")
+    now = {checksum_: file.stat().st_mtime_ns for file, checksum_ in files(out).items()}
+    assert len(set(times.items()) & set(now.items())) == 2
+    flow.predict(client, open_survey(tmp_path / "changed"), run.model, tmp_path / "undisturbed")
+    assert sorted(files(tmp_path / "undisturbed").values()) == sorted(now)
+    assert verify(out).faults == []
+
+
+def test_an_unfinished_run_of_another_model_is_done_anew(client, run, tmp_path, caplog):
+    out, other = tmp_path / "catalogue", tmp_path / "model"
+    shutil.copytree(run.catalogue, out)
+    (out / MANIFEST).unlink()
+    shutil.copytree(run.model, other)
+    card = json.loads((other / CARD).read_text())
+    (other / CARD).write_text(json.dumps(card | {"scale": "another"}))
+    survey = open_survey(run.survey)
+    flow.predict(client, survey, other, out)
+    n = len(survey.partitions)
+    assert f"differs in model; {n} of {n} partitions are done anew." in caplog.text
+    flow.predict(client, survey, other, tmp_path / "undisturbed")
+    assert sorted(files(out).values()) == sorted(files(tmp_path / "undisturbed").values())
+    assert verify(out).faults == []
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder on a disk that has 128 KiB, and how to make the disk larger."""

@@ -45,6 +45,7 @@ class SecondChances:
         self._tries: Counter[int] = Counter()
         self._careful: set[int] = set()
         self._not_before: dict[Future, float] = {}
+        self._told = ""
 
     def chance_of(self, future: "Future", number: int) -> "Future | None":
         """Return what is waited for instead of a task that has failed, if anything.
@@ -68,18 +69,22 @@ class SecondChances:
         passing = isinstance(error, (OSError, PassingError)) or (killed and not to_be_careful)
         if passing and self._tries[number] < _RETRIES:
             self._tries[number] += 1
-            log.warning("%s: a task has failed (%s); it is done again.", self._stage, error)
+            self._tell(error, "it is done again")
             self._not_before[future] = time.monotonic() + _RETRY_SECONDS * self._tries[number]
             return future
         its_fault = killed or not isinstance(error, (UserError, RunError, OSError))
         if self._again and to_be_careful and its_fault:
             self._careful.add(number)
-            log.warning(
-                "%s: a task has failed (%s); it is done again star by star where need be.",
-                self._stage, error,
-            )  # fmt: skip
+            self._tell(error, "it is done again star by star where need be")
             return self._again(number, True)
         return None
+
+    def _tell(self, error: BaseException, what_then: str) -> None:
+        """Say what becomes of a task; of those that needed it, and fail with it, not once more."""
+        sentence = f"a task has failed ({error}); {what_then}"
+        if sentence != self._told:
+            log.warning("%s: %s.", self._stage, sentence)
+            self._told = sentence
 
     def _once_it_is_time(self, future: "Future", number: int) -> "Future | None":
         if time.monotonic() <= self._not_before[future]:

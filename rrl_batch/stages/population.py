@@ -21,7 +21,7 @@ from rrl_batch.survey.read import Survey, SurveyPartition
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
-    from distributed import Client
+    from distributed import Client, Future
 
 STARS_PER_EXPECTATION = 10_000
 """Fewest stars in a task of an iteration."""
@@ -44,22 +44,54 @@ def fit_population(
     first = {mode: PopulationPrior.first(mode) for mode in modes}
     empty = LightCurveBatch.empty()
     compile_once(client, prepare, empty, smoothing="population", priors=first)
-    pieces = _part_of(survey)
-    groups = neighbours([piece.rows for piece in pieces], STARS_PER_EXPECTATION)
-    read = delayed(tasks.folded_curves, nout=len(modes))
-    parts = [tuple(read(pieces[group], modes)) for group in groups]
-    steps = [
-        step
-        for prior, curves in zip(first.values(), zip(*parts, strict=True), strict=True)
-        for step in _iterate(curves, prior)
-    ]
-    with span("population"):
-        futures = client.compute(steps)
+    attempts = _Attempts(client, _part_of(survey), list(first.values()))
     found: list[PopulationPrior] = gather(
-        client, futures, stage="population", unit="iterations",
-        planned=[1] * len(steps),
+        client, attempts.futures, stage="population", unit="iterations",
+        planned=[1] * len(attempts.futures), again=attempts.again, careful=True,
     )  # fmt: skip
     return dict(zip(modes, found[ITERATIONS - 1 :: ITERATIONS], strict=True))
+
+
+class _Attempts:
+    """All iterations, each of which needs those before: one that fails takes the others with it.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster's client.
+    pieces : sequence of SurveyPartition
+        Where the light curves are.
+    first : sequence of PopulationPrior
+        Priors to begin with, one a mode.
+    """
+
+    def __init__(
+        self, client: "Client", pieces: Sequence[SurveyPartition], first: Sequence[PopulationPrior]
+    ) -> None:
+        self._client, self._pieces, self._first = client, pieces, first
+        self._begin(careful=False)
+
+    def again(self, number: int, careful: bool) -> "Future":
+        """Return an iteration in the place of one that has failed, of an attempt of its own."""
+        if number in self._given or careful != self._careful:
+            self._begin(careful)
+        self._given.add(number)
+        return self.futures[number]
+
+    def _begin(self, careful: bool) -> None:
+        groups = neighbours([piece.rows for piece in self._pieces], STARS_PER_EXPECTATION)
+        modes = [prior.mode for prior in self._first]
+        read = delayed(tasks.folded_curves, nout=len(modes))
+        parts = [tuple(read(self._pieces[group], modes, careful)) for group in groups]
+        steps = [
+            step
+            for prior, curves in zip(self._first, zip(*parts, strict=True), strict=True)
+            for step in _iterate(curves, prior)
+        ]
+        with span("population"):
+            self.futures: list[Future] = self._client.compute(steps)
+        self._careful = careful
+        self._given: set[int] = set()
 
 
 def _part_of(survey: Survey) -> list[SurveyPartition]:

@@ -17,6 +17,7 @@ from rrl_batch.errors import RunError
 from rrl_batch.inference.isolation import failing_stars, predict_around
 from rrl_batch.job import ClusterSection
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.stages.population import fit_population
 from rrl_batch.survey.read import open_survey
 
 
@@ -179,6 +180,60 @@ def test_a_run_passes_by_stars_that_raise_and_stars_that_kill(client, run, tmp_p
     told = [record.getMessage() for record in caplog.records]
     for star in (kills, raises):
         assert f"the program fails on star {star}, which is passed by" in told
+
+
+def test_a_population_is_found_without_a_star_that_the_program_fails_on(
+    client, run, tmp_path, caplog
+):
+    survey = open_survey(run.survey)
+    batch = next(iter(survey.largest.batches()))
+    star = int(batch.stars.loc[batch.stars["best_classification"] == "RRab", "source_id"].iloc[2])
+    without = client.run(_leave_out, star) and fit_population(client, survey, ["RRab"])["RRab"]
+    client.run(_fold_honestly)
+    code = POISON.replace("{KILLS}", "0").replace("{RAISES}", str(star))
+    (tmp_path / "sitecustomize.py").write_text(code)
+    paths = os.environ["PYTHONPATH"]
+    client.run(_fail_to_fold, f"{tmp_path}{os.pathsep}{paths}", star)
+    try:
+        found = fit_population(client, survey, ["RRab"])["RRab"]
+    finally:
+        client.run(_fold_honestly, paths)
+    assert found.mean.tolist() == without.mean.tolist()
+    assert found.covariance.tolist() == without.covariance.tolist()
+    told = [record.getMessage() for record in caplog.records]
+    assert told.count(f"the program fails on star {star}, which is passed by") == 1
+    assert sum("is done again star by star" in message for message in told) == 1
+
+
+def _leave_out(star):
+    from rrl_batch import tasks
+
+    def folded(batch, alignment):
+        left_out = (batch.stars["source_id"] == star).to_numpy()
+        return tasks.honest(batch.without_epochs(left_out), alignment)
+
+    tasks.honest, tasks.folded = tasks.folded, folded
+    return True
+
+
+def _fail_to_fold(paths, star):
+    from rrl_batch import tasks
+
+    def folded(batch, alignment):
+        counts = pd.Series(np.diff(batch.offsets), batch.stars["source_id"])
+        if counts.get(star, 0):
+            raise ZeroDivisionError("a star that nobody has thought of")
+        return tasks.honest(batch, alignment)
+
+    tasks.honest, tasks.folded = tasks.folded, folded
+    os.environ["PYTHONPATH"] = paths
+
+
+def _fold_honestly(paths=None):
+    from rrl_batch import tasks
+
+    tasks.folded = tasks.honest
+    os.environ["PYTHONPATH"] = paths or os.environ.get("PYTHONPATH", "")
 
 
 @pytest.mark.long
