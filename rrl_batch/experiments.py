@@ -267,8 +267,8 @@ def _draw_method(
             reference.training.modes, _EXAMPLES, pure=False,
         )  # fmt: skip
     drawn: list[Any] = gather(client, [example], stage="draw", unit="figures", planned=[1])
-    stars, epochs, curves = drawn[0]
-    figure = light_curves(stars, epochs, curves, survey.synthetic)
+    stars, curves = drawn[0]
+    figure = light_curves(stars, curves, survey.synthetic)
     save(figure, out / "light_curves.png", survey.synthetic)
 
 

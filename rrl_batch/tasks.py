@@ -20,12 +20,12 @@ from rrl_batch.contracts import Flag
 from rrl_batch.inference.isolation import failing_stars, predict_around
 from rrl_batch.inference.model import Model
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.drawn import DrawnCurve, drawn_curves
 from rrl_batch.lightcurve.folded import folded
 from rrl_batch.lightcurve.memory import memory_needed
 from rrl_batch.lightcurve.population import FoldedCurves, statistics
 from rrl_batch.lightcurve.population_prior import PopulationPrior
-from rrl_batch.lightcurve.prepare import PreparedStars, folded_and_smoothed, prepare
-from rrl_batch.lightcurve.sequences import Sequences
+from rrl_batch.lightcurve.prepare import PreparedStars, prepare
 from rrl_batch.sources.archive.call import Archive
 from rrl_batch.sources.archive.chunks import StagedChunk, stage_chunk
 from rrl_batch.sources.archive.login import Login
@@ -165,12 +165,12 @@ def write_training_shard(
 @takes_turns
 def example_curves(
     piece: SurveyPartition, preprocess: Preprocess, modes: Sequence[str], n_stars: int
-) -> tuple[pd.DataFrame, Sequences, Sequences]:
-    """Return some stars of a piece of the sky: their table, folded epochs and smoothed curves."""
+) -> tuple[pd.DataFrame, list[DrawnCurve]]:
+    """Return some stars of a piece of the sky: their table, and their curves to be drawn."""
     batch = next(iter(piece.batches()))
     rows = np.flatnonzero(batch.stars["best_classification"].isin(modes))
     some = batch.select(np.isin(np.arange(len(batch.stars)), rows[:: -(-len(rows) // n_stars)]))
-    return folded_and_smoothed(some, **preprocess)
+    return some.stars, drawn_curves(some, preprocess)
 
 
 @takes_turns

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
+from rrl_batch.cluster.clock import keep_sending
 from rrl_batch.cluster.environment import settings
 from rrl_batch.cluster.handshake import noticing_loss, reach
 from rrl_batch.cluster.kinds import started
@@ -74,6 +75,7 @@ def connected(cluster: ClusterSection) -> Iterator["Client"]:
     """
     import dask
 
+    keep_sending()
     with (
         dask.config.set(settings(cluster.kind) | {PATIENCE: 60 * cluster.start_timeout}),
         _quiet(),

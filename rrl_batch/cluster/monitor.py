@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tqdm import tqdm
 
 from rrl_batch.cluster.chances import SecondChances
+from rrl_batch.cluster.clock import keep_sending
 from rrl_batch.cluster.recorder import NamedPass, Outcome, StageRecorder
 from rrl_batch.cluster.wanted import end_unwanted_task
 from rrl_batch.errors import RunError, SchedulerLostError
@@ -77,6 +78,7 @@ def timed() -> Iterator[None]:
     """
     end_unwanted_task()
     _tell_what_is_logged()
+    keep_sending()
     _say({"done": 0.0})
     start = time.monotonic()
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -244,29 +244,6 @@ def _flags_of_residuals(
         | _flag(Flag.PERIOD_DOUBTFUL, doubtful)
         | _flag(Flag.MODULATED, modulated)
     )
-
-
-def folded_and_smoothed(
-    batch: LightCurveBatch, **settings: Any
-) -> tuple[pd.DataFrame, Sequences, Sequences]:
-    """Return the stars of a batch, their folded epochs and their smoothed curves, to be drawn.
-
-    Parameters
-    ----------
-    batch : LightCurveBatch
-        Stars of a survey.
-    **settings
-        Those of `prepare`; whatever data set they name, no mean is subtracted.
-
-    Returns
-    -------
-    pandas.DataFrame, Sequences, Sequences
-        The prepared table; the raw sequences, with every usable epoch; the smoothed ones.
-    """
-    longest = int(np.diff(batch.offsets).max(initial=1))
-    epochs = prepare(batch, **settings | {"dataset": "raw", "points": longest})
-    smoothed = prepare(batch, **settings | {"dataset": "smoothed"})
-    return smoothed.table, epochs.sequences, smoothed.sequences
 
 
 def _flag(flag: Flag, raised: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -1,14 +1,14 @@
 """The figures of the method: light curves as a network gets them, and the network itself."""
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from rrl_batch.inference.model import Model
 from rrl_batch.lightcurve.batch import LightCurveBatch
-from rrl_batch.lightcurve.prepare import folded_and_smoothed
-from rrl_batch.lightcurve.sequences import PADDING, Sequences
+from rrl_batch.lightcurve.drawn import DrawnCurve, drawn_curves
 from rrl_batch.report.drawing import BLUE, DARK, GREY, SKY, VERMILION, new_figure
 
 if TYPE_CHECKING:
@@ -24,31 +24,25 @@ _STEP = (3.3, 0.95)
 _PALE = "#E6F1FA"
 
 
-def light_curves(
-    stars: pd.DataFrame, epochs: Sequences, curves: Sequences, synthetic: bool
-) -> "Figure":
+def light_curves(stars: pd.DataFrame, curves: Sequence[DrawnCurve], synthetic: bool) -> "Figure":
     """Draw the folded epochs of some stars and the smoothed curve through them, a panel a star.
 
     Parameters
     ----------
     stars : pandas.DataFrame
         Their `source_id` and `period` (days).
-    epochs : (n_stars, n_epochs, 2) float32
-        Their raw sequences, padded.
-    curves : (n_stars, n_points, 2) float32
-        Their smoothed sequences, the mean not subtracted; NaN where there is none.
+    curves : sequence of DrawnCurve
+        Their folded epochs, and the curves through them.
     synthetic : bool
         Whether the stars are simulated.
     """
     n_rows = -(-len(stars) // _COLUMNS)
     figure = new_figure((3.6 * _COLUMNS, 2.7 * n_rows), synthetic)
     panels = figure.subplots(n_rows, _COLUMNS, sharex=True, squeeze=False).ravel()
-    for i, (axes, star) in enumerate(zip(panels, stars.itertuples(), strict=False)):
-        mag, time = epochs[i][(epochs[i] != PADDING).all(axis=1)].T
-        axes.scatter(time / star.period, mag, s=13, color=VERMILION, alpha=0.7, linewidths=0,
+    for i, (axes, star, curve) in enumerate(zip(panels, stars.itertuples(), curves, strict=False)):
+        axes.scatter(curve.phase, curve.mag, s=13, color=VERMILION, alpha=0.7, linewidths=0,
                      label="folded epochs")  # fmt: skip
-        mag, time = curves[i].T
-        axes.plot(time / star.period, mag, color=BLUE, linewidth=1.6, label="smoothed")
+        axes.plot(curve.grid, curve.curve, color=BLUE, linewidth=1.6, label="smoothed")
         axes.set_title(f"{star.source_id}, P = {star.period:.4f} d", parse_math=False, fontsize=9)
         axes.set(xlim=(0, 1))
         axes.tick_params(labelbottom=i + _COLUMNS >= len(stars))
@@ -73,7 +67,7 @@ def draw_light_curves(stars: LightCurveBatch, model: Model, *, synthetic: bool =
     synthetic : bool
         Whether the stars are simulated, so that the figure says so.
     """
-    return light_curves(*folded_and_smoothed(stars, **model.preparation), synthetic)
+    return light_curves(stars.stars, drawn_curves(stars, model.preparation), synthetic)
 
 
 def network_diagram(network: "keras.Model", synthetic: bool) -> "Figure":

@@ -13,7 +13,7 @@ from PIL import Image
 
 from rrl_batch.experiment.folder import Experiment, read_experiment
 from rrl_batch.experiment.tables import opponents, tables, weights_of
-from rrl_batch.lightcurve.sequences import PADDING
+from rrl_batch.lightcurve.drawn import DrawnCurve
 from rrl_batch.report import experiment_figures as figures
 from rrl_batch.report.drawing import save
 from rrl_batch.report.method_figures import light_curves
@@ -107,17 +107,18 @@ def test_weights_are_drawn_at_their_labels(experiment) -> None:
 
 def test_each_star_has_its_epochs_and_curve() -> None:
     stars = pd.DataFrame({"source_id": [7, 8], "period": [0.5, 0.6]})
-    epochs = np.full((2, 6, 2), PADDING, np.float32)
-    for star, (n_epochs, period) in enumerate(((4, 0.5), (5, 0.6))):
-        epochs[star, :n_epochs, 0] = 15.0
-        epochs[star, :n_epochs, 1] = period * np.arange(n_epochs) / n_epochs
-    curves = np.tile(np.linspace(0.1, 0.4, 5, dtype=np.float32)[:, None], (2, 1, 2))
-    figure = light_curves(stars, epochs, curves, True)
+    grid = np.linspace(0, 1, 5)
+    curves = [
+        DrawnCurve(np.arange(n) / n, np.full(n, 15.0), np.full(n, np.nan), grid, 15 + grid, grid)
+        for n in (4, 5)
+    ]
+    figure = light_curves(stars, curves, True)
     shown = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title() for axes in shown] == ["7, P = 0.5000 d", "8, P = 0.6000 d"]
     phases = [axes.collections[0].get_offsets()[:, 0] for axes in shown]
     assert_allclose(phases[0], np.arange(4) / 4, atol=1e-6)
     assert_allclose(phases[1], np.arange(5) / 5, atol=1e-6)
+    assert_allclose(shown[0].lines[0].get_xydata(), np.stack([grid, 15 + grid], axis=1))
     assert all(axes.yaxis_inverted() for axes in shown)
     assert "SYNTHETIC" in figure.get_suptitle()
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from rrl_batch.cluster.clock import keep_sending
 from rrl_batch.cluster.dashboard.metrics import publish, withdraw
 from rrl_batch.cluster.events import from_json
 from rrl_batch.cluster.recorder import TOPIC
@@ -40,6 +41,7 @@ class JobsPlugin(SchedulerPlugin):
 
     async def start(self, scheduler: "Scheduler") -> None:
         """Take in what was told before, and add the page to the dashboard, if there is one."""
+        keep_sending()
         for _, lines in scheduler.get_events(TOPIC):
             self._take_in(lines)
         publish(self)
