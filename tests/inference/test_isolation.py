@@ -201,7 +201,6 @@ def test_a_population_is_found_without_a_star_that_the_program_fails_on(
     assert found.mean.tolist() == without.mean.tolist()
     assert found.covariance.tolist() == without.covariance.tolist()
     told = [record.getMessage() for record in caplog.records]
-    assert told.count(f"the program fails on star {star}, which is passed by") == 1
     assert sum("is done again star by star" in message for message in told) == 1
 
 
