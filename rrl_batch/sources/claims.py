@@ -16,6 +16,8 @@ from xml.parsers import expat
 
 import pyarrow.parquet as pq
 
+from rrl_batch.storage.footers import column_chunks
+
 _MOST_UNPACKED = 250
 """How often larger a packed table may be; tables of numbers are 2 to 20 times as large."""
 
@@ -53,10 +55,11 @@ def check_parquet(file: pq.ParquetFile) -> None:
     ------
     ClaimError
         If it does not.
+    OSError, pyarrow.ArrowException
+        If its footer is damaged.
     """
     footer = file.metadata
-    groups = map(footer.row_group, range(footer.num_row_groups))
-    chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
+    chunks = column_chunks(footer)
     values = max(footer.num_rows, 0) + sum(max(chunk.num_values, 0) for chunk in chunks)
     text = sum(max(chunk.total_uncompressed_size, 0) for chunk in chunks)
     needed, left = values * _BYTES_A_VALUE + text, memory_left()

@@ -17,6 +17,7 @@ from rrl_batch.errors import RunError, UserError, first_line
 from rrl_batch.lightcurve.batch import TIME, LightCurveBatch
 from rrl_batch.storage.commit import checksum
 from rrl_batch.storage.commit import fingerprint as fingerprint_of
+from rrl_batch.storage.footers import column_chunks
 from rrl_batch.storage.manifest import MANIFEST, ROWS_PER_GROUP, RUN, Manifest
 from rrl_batch.storage.remote import path_of, readable
 from rrl_batch.storage.sky import SPATIAL_INDEX, Pixel, partition, with_positions
@@ -83,10 +84,9 @@ class SurveyPartition:
         for path, groups in self.files:
             with _explained(path):
                 footer = pq.read_metadata(readable(path))
-                for group in map(footer.row_group, groups):
-                    columns = map(group.column, range(group.num_columns))
-                    # a column's values are the elements of its lists
-                    epochs += sum(c.num_values for c in columns if _is_part_of(c, TIME))
+                columns = column_chunks(footer, groups)
+                # a column's values are the elements of its lists
+                epochs += sum(c.num_values for c in columns if _is_part_of(c, TIME))
         return min(self.rows, STARS_PER_BATCH), min(epochs, EPOCHS_PER_BATCH)
 
     def _tables(self) -> Iterator[pa.Table]:
