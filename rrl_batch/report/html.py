@@ -4,6 +4,7 @@ import base64
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,6 +95,11 @@ def count(value: float | None) -> str:
 def text(value: Any) -> str:
     """Return a value as text; what is none as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def short_name(folder: Path) -> str:
+    """Return the last two parts of a folder's path: its own name is often what it holds."""
+    return "/".join(folder.resolve().parts[-2:]).replace("//", "/")
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, str]:
