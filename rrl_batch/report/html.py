@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _DASH = "–"
 _MINUS = "−"
+_TABLES = ("out_of_fold", "baseline_out_of_fold", "stars")
+"""Of a model, in the provenance of a catalogue: what the page of the catalogue has as tables."""
 
 
 class Table(NamedTuple):
@@ -95,6 +97,14 @@ def count(value: float | None) -> str:
 def text(value: Any) -> str:
     """Return a value as text; what is none as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def provenance_of(about: Mapping[str, Any]) -> dict[str, str]:
+    """Return where something comes from, by dotted key; not what is in tables of other pages."""
+    model = {key: value for key, value in about["model"].items() if key not in _TABLES}
+    return flatten({key: value for key, value in about.items() if key != "model"}) | flatten(
+        model, "model"
+    )
 
 
 def short_name(folder: Path) -> str:
