@@ -30,6 +30,7 @@ from rrl_batch.errors import RunError, SchedulerLostError, UserError
 from rrl_batch.job import Job
 from rrl_batch.run import Say, outputs, run_job
 from rrl_batch.storage.lock import sole_writer
+from rrl_batch.storage.manifest import withdrawn_if_refused
 
 MOST_STARTS = 5
 """How often a driver is started while nothing gets done in between."""
@@ -72,6 +73,7 @@ def drive(folder: JobFolder, job: Job, command: str, say: Say) -> None:
             _check_starts(read_events(folder.path))
             with (
                 sole_writer(outputs(job), str(folder.path)),
+                withdrawn_if_refused(outputs(job)),
                 connect(job.cluster) as client,
                 recording(
                     client, folder.id, folder.path,

@@ -153,9 +153,10 @@ def ingest_bulk(client: "Client", folder: Path, stars: Path, out: Path) -> Manif
         planned=[file.path.stat().st_size / 1e6 for file in files],
     )  # fmt: skip
     counts = TransitCounts.total([file.counts for file in staged])
-    about = _about_transits(folder.name, counts, made_from) | {
+    unreadable = [star for file in staged for star in file.unreadable]
+    about = _about_transits(folder.name, counts, made_from, len(unreadable)) | {
         "sources_read": sum(file.sources for file in staged),
-        "unreadable_stars": [star for file in staged for star in file.unreadable],
+        "unreadable_stars": unreadable,
     }
     return _write_survey(client, out, table, partitions, StagedLightCurves(staging.transits), about)
 
@@ -209,9 +210,11 @@ def ingest_gaia(
     chunks: list[StagedChunk] = gather(client, futures, stage="fetch", unit="stars", planned=sizes)
     counts = TransitCounts.total([chunk.counts for chunk in chunks])
     absent = [star for chunk in chunks for star in chunk.absent]
-    about = _about_transits(release.name, counts, made_from) | {
+    unreadable = [star for chunk in chunks for star in chunk.unreadable]
+    listed = len(absent) + len(unreadable)
+    about = _about_transits(release.name, counts, made_from, listed) | {
         "absent_stars": reasons_for_absence(out, absent),
-        "unreadable_stars": [star for chunk in chunks for star in chunk.unreadable],
+        "unreadable_stars": unreadable,
     }
     return _write_survey(client, out, table, partitions, StagedLightCurves(staging.transits), about)
 
@@ -346,13 +349,13 @@ def _finished_survey(out: Path, made_from: dict[str, Any]) -> Manifest | None:
 
 
 def _about_transits(
-    source: str, counts: TransitCounts, made_from: dict[str, Any]
+    source: str, counts: TransitCounts, made_from: dict[str, Any], listed: int = 0
 ) -> dict[str, Any]:
-    """Return where a survey of observed stars comes from."""
+    """Return where a survey of observed stars comes from; some without transits are listed."""
     return {
         "description": f"Light curves of {counts.stars} RR Lyrae stars from {source}",
         "synthetic": False,
-        "transits": {**asdict(counts), "summary": counts.summary()},
+        "transits": {**asdict(counts), "summary": counts.summary(listed)},
         "made_from": made_from,
     }
 

@@ -62,7 +62,7 @@ def add_commands(commands: Commands) -> None:
         "report", help="write the page of a catalogue, a survey or an experiment"
     )
     report.add_argument(
-        "folder", type=Path,
+        "folder", type=location,
         help="folder of a catalogue or a survey, gets summary/index.html; or of an experiment, "
         "gets index.html",
     )  # fmt: skip
@@ -72,7 +72,9 @@ def add_commands(commands: Commands) -> None:
     star = commands.add_parser("star", help="show a single star of a catalogue")
     star.add_argument("source_id", type=int, help="identifier of the star")
     star.add_argument("--catalogue", type=location, required=True, help="folder of the catalogue")
-    star.add_argument("--plot", type=Path, metavar="FILE", help="figure: NAME.png, .svg or .pdf")
+    star.add_argument(
+        "--plot", type=location, metavar="FILE", help="figure: NAME.png, .svg or .pdf"
+    )
     _add_origin(star)
     star.set_defaults(command=_star)
 

@@ -141,8 +141,9 @@ def connect(section: "ClusterSection") -> "Iterator[Client]":
 def writing(options: argparse.Namespace, *paths: Path) -> "Iterator[None]":
     """Be the only command that writes to some paths within the block."""
     from rrl_batch.storage.lock import sole_writer, this_command
+    from rrl_batch.storage.manifest import withdrawn_if_refused
 
-    with sole_writer(paths, this_command(options.line)):
+    with sole_writer(paths, this_command(options.line)), withdrawn_if_refused(paths):
         yield
 
 

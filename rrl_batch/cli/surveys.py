@@ -117,7 +117,10 @@ def _ingest_gaia(options: argparse.Namespace) -> None:
             return
         manifest = flow.ingest_gaia(client, options.out, release, choice, login)
     for reason, stars in manifest.provenance["absent_stars"].items():
-        print(f"without a light curve: {len(stars):,} (the first: {stars[0]}): {reason}.")
+        print(
+            f"without a light curve: {len(stars):,} (the first: {stars[0]}): {reason}; they stay "
+            f"in the survey, without epochs."
+        )
     _print_unreadable(manifest)
     _print_ingested(manifest, options.out)
 

@@ -30,7 +30,7 @@ from rrl_batch.report.drawing import (
     new_figure,
 )
 from rrl_batch.report.regions import REGIONS
-from rrl_batch.report.sky import draw_map, ends_of, square_degrees
+from rrl_batch.report.sky import density_scale, draw_map, ends_of, square_degrees
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,12 +50,10 @@ FEH_LABEL = "[Fe/H] (dex)"
 
 def density_map(counts: CatalogueCounts, synthetic: bool) -> "Figure":
     """Draw the number of stars per square degree."""
-    from matplotlib.colors import LogNorm
-
     values = pd.Series(counts.density.table)
     values = values[values > 0] / square_degrees(counts.order)
     label = f"Stars per square degree (HEALPix order {counts.order})"
-    return _map(counts.order, values, LogNorm(*ends_of(values)), label, synthetic)
+    return _map(counts.order, values, density_scale(values), label, synthetic)
 
 
 def feh_map(counts: CatalogueCounts, synthetic: bool) -> "Figure":

@@ -15,7 +15,7 @@ from rrl_batch.report import catalogue_tables as tables
 from rrl_batch.report.catalogue_choice import ChosenStars
 from rrl_batch.report.catalogue_counts import COLUMNS, CatalogueCounts
 from rrl_batch.report.drawing import png
-from rrl_batch.report.html import Table, environment, flatten, picture
+from rrl_batch.report.html import Table, environment, picture, provenance_of, short_name
 from rrl_batch.report.sky import map_order
 from rrl_batch.report.star_curves import star_curves
 from rrl_batch.report.star_figures import StarCurve, light_curve, value_of
@@ -107,7 +107,7 @@ def write_catalogue_page(
         environment()
         .get_template("catalogue.html")
         .render(
-            name=folder.resolve().name,
+            name=short_name(folder),
             synthetic=synthetic,
             description=provenance["description"],
             summary=tables.summary(counts, provenance["scale"]),
@@ -213,12 +213,5 @@ def _commands(provenance: dict[str, Any], folder: Path) -> list[str]:
 
 
 def _provenance(manifest: Manifest, folder: Path) -> dict[str, str]:
-    about = manifest.provenance
     size = f"{manifest.rows:,} stars in {len(manifest.partitions):,} partitions"
-    shown = ("out_of_fold", "baseline_out_of_fold", "stars")
-    model = {key: value for key, value in about["model"].items() if key not in shown}
-    return {
-        "catalogue": f"{folder}: {size}",
-        **flatten({key: value for key, value in about.items() if key != "model"}),
-        **flatten(model, "model"),
-    }
+    return {"catalogue": f"{folder}: {size}", **provenance_of(manifest.provenance)}

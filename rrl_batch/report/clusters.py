@@ -76,8 +76,8 @@ def compare_with_clusters(
     members = members[members["cluster"] >= 0]
     if members.empty:
         raise UserError(
-            f"None of the {len(stars)} stars of {catalogue} that have a metallicity and a position "
-            f"is a member of one of the {len(known)} clusters."
+            f"None of the {len(stars):,} stars of {catalogue} that have a metallicity and a "
+            f"position is a member of one of the {len(known)} clusters."
         )
     rows = [
         _about(cluster, members[members["cluster"] == number])

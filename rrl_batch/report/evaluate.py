@@ -81,7 +81,7 @@ def evaluate(catalogue: Path, labels: Path, scale: str | None, out: Path) -> dic
         "synthetic": provenance["synthetic"],
         "n_labels": len(known),
         **_count(stars),
-        "n_trained_on": _count_trained_on(compared["source_id"], provenance),
+        "n_trained_on": count_trained_on(compared["source_id"], provenance),
         **_compare(compared),
         "by_flag": {str(flag.name): _with_and_without(flag, rows, compared) for flag in Flag},
         "provenance": {
@@ -178,7 +178,7 @@ def _has(flag: Flag, flags: pd.Series) -> pd.Series:
     return (flags & flag.value) != 0
 
 
-def _count_trained_on(source_id: pd.Series, provenance: dict[str, Any]) -> int | None:
+def count_trained_on(source_id: pd.Series, provenance: dict[str, Any]) -> int | None:
     """Return how many stars the model was trained on, if it is still where it was."""
     folder = path_of(provenance["model"]["path"])
     try:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from rrl_batch.report.agreement import PIVOT
 from rrl_batch.report.drawing import save
 from rrl_batch.report.evaluate import METRICS, PAGE
-from rrl_batch.report.html import Table, count, dex, environment, flatten, picture, signed
+from rrl_batch.report.html import (
+    Table,
+    count,
+    dex,
+    edge,
+    environment,
+    picture,
+    provenance_of,
+    signed,
+)
 from rrl_batch.storage.commit import replacing, write_json
 
 if TYPE_CHECKING:
@@ -17,7 +26,7 @@ _STATISTICS = {
     "offset": "Offset, catalogue − reference (dex)",
     "scatter": "Scatter about the offset (dex)",
     "slope": "Slope",
-    "offset_at_pivot": f"Offset of the line at [Fe/H] = {PIVOT} (dex)",
+    "offset_at_pivot": f"Offset of the line at [Fe/H] = {edge(PIVOT)} (dex)",
 }
 _BIN_TITLES = {
     "feh_label": ("By metallicity of the reference", "[Fe/H] (dex)"),
@@ -74,7 +83,7 @@ def render(
             notes=notes,
             tables=tables,
             figures=[picture(path.read_bytes(), alt, caption) for path, alt, caption in figures],
-            provenance=flatten(metrics["provenance"]),
+            provenance=provenance_of(metrics["provenance"]),
         )
     )
 
@@ -129,6 +138,12 @@ def _predictors() -> str:
 
 def _notes(metrics: dict[str, Any]) -> list[str]:
     notes = []
+    if metrics["n_trained_on"]:
+        notes.append(
+            f"{count(metrics['n_trained_on'])} of the compared stars have trained the model; their "
+            f"values are of members that have not seen them. If the reference is what these stars "
+            f"were labelled with, this is no external comparison."
+        )
     if relation := metrics["calibrated"]:
         notes.append(
             f"The reference was brought from the scale '{relation['from']}' to the catalogue's, "
@@ -190,7 +205,9 @@ def _modes(metrics: dict[str, Any]) -> Table:
 
 
 def _spread(found: dict[str, Any]) -> list[str]:
-    offset = f"{signed(found['offset'])} ± {dex(found['offset_error'])}"
+    offset = signed(found["offset"])
+    if found["n"]:
+        offset += f" ± {dex(found['offset_error'])}"
     return [count(found["n"]), offset, dex(found["scatter"])]
 
 

@@ -4,6 +4,7 @@ import base64
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 _DASH = "–"
 _MINUS = "−"
+_TABLES = ("out_of_fold", "baseline_out_of_fold", "stars")
+"""Of a model, in the provenance of a catalogue: what the page of the catalogue has as tables."""
 
 
 class Table(NamedTuple):
@@ -94,6 +97,19 @@ def count(value: float | None) -> str:
 def text(value: Any) -> str:
     """Return a value as text; what is none as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def provenance_of(about: Mapping[str, Any]) -> dict[str, str]:
+    """Return where something comes from, by dotted key; not what is in tables of other pages."""
+    model = {key: value for key, value in about["model"].items() if key not in _TABLES}
+    return flatten({key: value for key, value in about.items() if key != "model"}) | flatten(
+        model, "model"
+    )
+
+
+def short_name(folder: Path) -> str:
+    """Return the last two parts of a folder's path: its own name is often what it holds."""
+    return "/".join(folder.resolve().parts[-2:]).replace("//", "/")
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, str]:

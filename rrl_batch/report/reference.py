@@ -19,7 +19,13 @@ from rrl_batch.contracts.scales import Scales
 from rrl_batch.errors import UserError
 from rrl_batch.report import reference_figures as figures
 from rrl_batch.report.agreement import BINS, agreement, bins, spread
-from rrl_batch.report.evaluate import METRICS, PAGE, PREDICTORS, refuse_other_folder
+from rrl_batch.report.evaluate import (
+    METRICS,
+    PAGE,
+    PREDICTORS,
+    count_trained_on,
+    refuse_other_folder,
+)
 from rrl_batch.report.external_page import render_reference, write_page
 from rrl_batch.sources.reference import read_reference
 from rrl_batch.storage.commit import checksum
@@ -80,10 +86,15 @@ def compare_with_reference(
     label = known.rename(columns={"feh": "feh_label", "feh_error": "feh_label_error"})
     match = _match(label, rows, radius, epoch, reference)
     if match.stars.empty:
-        where = f"within {match.radius} arcsec of" if match.radius else "in"
+        where, remedy = (
+            "in", "check that both have the 'source_id' of the same data release, or match "
+            "by position, with --radius ARCSEC"
+        )  # fmt: skip
+        if match.radius:
+            where = f"within {match.radius:g} arcsec of a star of"
+            remedy = "check its columns 'ra' and 'dec' (degrees), or give a larger --radius"
         raise UserError(
-            f"None of the {len(known)} stars of {reference} is {where} {catalogue}; check that "
-            f"both have the '{match.by}' of the same data release, or match by --radius ARCSEC."
+            f"None of the {len(known):,} stars of {reference} is {where} {catalogue}; {remedy}."
         )
     compared = match.stars.dropna(subset=list(PREDICTORS.values()))
     metrics = {
@@ -95,6 +106,7 @@ def compare_with_reference(
         "match": _about(match),
         "n_in_catalogue": len(match.stars),
         "n_compared": len(compared),
+        "n_trained_on": count_trained_on(compared["source_id"], provenance),
         **{name: _compare(compared, column) for name, column in PREDICTORS.items()},
         "bins": {column: bins(compared, column) for column in BINS},
         "modes": {

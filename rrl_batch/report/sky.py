@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _STARS_PER_PIXEL = 15
 _HIGHEST_ORDER = 6
+_DECADE = 10
 _SQUARE_DEGREES = 4 * np.pi * (180 / np.pi) ** 2
 
 
@@ -53,6 +54,17 @@ def ends_of(values: pd.Series) -> tuple[float, float]:
         return 1.0, 2.0
     low, high = (float(values.quantile(q)) for q in (0.01, 0.99))
     return (low, high) if high > low else (low - 0.1 * abs(low), high + 0.1 * abs(high) + 1e-9)
+
+
+def density_scale(density: pd.Series) -> Any:
+    """Return the scale of colours of a density: logarithmic where it spans a factor of ten.
+
+    Of few stars a pixel has one or two, and a logarithmic scale nothing to write beside it.
+    """
+    from matplotlib.colors import LogNorm, Normalize
+
+    low, high = ends_of(density)
+    return LogNorm(low, high) if high >= _DECADE * low else Normalize(0, high)
 
 
 def draw_map(axes: "Axes", order: int, values: pd.Series, norm: Any, label: str) -> None:

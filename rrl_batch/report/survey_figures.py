@@ -17,7 +17,14 @@ from rrl_batch.report.drawing import (
     new_figure,
     share_counts,
 )
-from rrl_batch.report.sky import draw_map, ends_of, map_order, pixels_of, square_degrees
+from rrl_batch.report.sky import (
+    density_scale,
+    draw_map,
+    ends_of,
+    map_order,
+    pixels_of,
+    square_degrees,
+)
 from rrl_batch.report.survey_stars import MODES, OTHER
 
 if TYPE_CHECKING:
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
 _COLOURS = {"RRab": BLUE, "RRc": VERMILION, "RRd": GREEN, OTHER: PURPLE}
 _CENTRAL = [0.001, 0.999]
 _MOST_BARS = 60
+_LOGARITHMIC = 100  # stars in the highest bar, from which on small bars would vanish beside it
 
 
 def sky(stars: pd.DataFrame, synthetic: bool) -> "Figure":
@@ -38,7 +46,7 @@ def sky(stars: pd.DataFrame, synthetic: bool) -> "Figure":
     synthetic : bool
         Whether they are simulated.
     """
-    from matplotlib.colors import LogNorm, Normalize
+    from matplotlib.colors import Normalize
 
     figure = new_figure((8, 9), synthetic)
     placed = stars.dropna(subset=["ra", "dec"])
@@ -47,7 +55,7 @@ def sky(stars: pd.DataFrame, synthetic: bool) -> "Figure":
     density, epochs = by_pixel.size() / square_degrees(order), by_pixel.median()
     upper, lower = figure.subplots(2, 1)
     label = f"Stars per square degree (HEALPix order {order})"
-    draw_map(upper, order, density, LogNorm(*ends_of(density)), label)
+    draw_map(upper, order, density, density_scale(density), label)
     draw_map(lower, order, epochs, Normalize(*ends_of(epochs)), "Median number of epochs of a star")
     return figure
 
@@ -65,6 +73,8 @@ def magnitudes(stars: pd.DataFrame, synthetic: bool) -> "Figure":
 def _histogram(
     stars: pd.DataFrame, column: str, label: str, synthetic: bool, *, whole: bool
 ) -> "Figure":
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure((8, 4.6), synthetic)
     axes = figure.subplots()
     values = stars[column].replace([np.inf, -np.inf], np.nan)
@@ -76,7 +86,11 @@ def _histogram(
             beyond = _beyond(len(some) - len(within))
             axes.hist(within, bins=list(edges), histtype="step", linewidth=1.6,
                       color=_COLOURS[mode], label=f"{mode}: {len(some):,}{beyond}")  # fmt: skip
-    axes.set(xlabel=label, ylabel="Stars", yscale="log", xlim=(edges[0], edges[-1]))
+    axes.set(xlabel=label, ylabel="Stars", xlim=(edges[0], edges[-1]))
+    if axes.dataLim.ymax >= _LOGARITHMIC:
+        axes.set_yscale("log")
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False)
     return figure

@@ -8,9 +8,18 @@ import pandas as pd
 from rrl_batch.contracts.flags import MIN_EPOCHS, SPARSE_EPOCHS
 from rrl_batch.report import survey_figures as figures
 from rrl_batch.report.drawing import save
-from rrl_batch.report.html import Table, count, environment, flatten, percent, picture
+from rrl_batch.report.html import (
+    Table,
+    count,
+    environment,
+    flatten,
+    percent,
+    picture,
+    short_name,
+)
 from rrl_batch.report.survey_stars import MODES, OTHER, stars_of
 from rrl_batch.storage.commit import replacing, write_json
+from rrl_batch.storage.remote import content_of
 from rrl_batch.survey.read import Survey, open_survey
 
 FOLDER = "summary"
@@ -58,12 +67,12 @@ def write_summary(folder: Path) -> Path:
     pictures = []
     for name, figure, alt, caption in _figures(stars, transits, survey.synthetic):
         save(figure, out / name, survey.synthetic)
-        pictures.append(picture((out / name).read_bytes(), alt, caption))
+        pictures.append(picture(content_of(out / name), alt, caption))
     page = (
         environment()
         .get_template("survey.html")
         .render(
-            name=folder.resolve().name,
+            name=short_name(folder),
             synthetic=survey.synthetic,
             n_stars=len(stars),
             n_epochs=int(stars["epochs"].sum()),

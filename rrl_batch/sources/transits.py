@@ -109,8 +109,14 @@ class TransitCounts:
     stars: int
     stars_without_transits: int
 
-    def summary(self) -> str:
-        """Return the counts as one or two sentences."""
+    def summary(self, listed: int = 0) -> str:
+        """Return the counts as one or two sentences.
+
+        Parameters
+        ----------
+        listed : int
+            How many of the stars without transits the user is told of elsewhere, with the reason.
+        """
         left_out = [
             f"{count:,} {reason}"
             for count, reason in [
@@ -124,10 +130,11 @@ class TransitCounts:
         ]
         text = f"{self.kept:,} of {self.read:,} transits kept"
         text += f"; left out: {', '.join(left_out)}." if left_out else "."
-        if self.stars_without_transits:
+        if (others := self.stars_without_transits - listed) > 0:
+            among = " other" if listed else ""
             text += (
-                f" {self.stars_without_transits:,} of {self.stars:,} stars have no transits; "
-                f"they stay in the survey."
+                f" {others:,}{among} of {self.stars:,} stars have no transits; they stay in the "
+                f"survey."
             )
         return text
 

@@ -9,7 +9,8 @@ writes, never touches a file of this one.
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
@@ -21,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rrl_batch.errors import RunError, UserError, first_fault
 from rrl_batch.storage.commit import flush, is_partial, replacing, write_json
-from rrl_batch.storage.remote import content_of, rename
+from rrl_batch.storage.remote import content_of, remove_tree, rename
 from rrl_batch.storage.sky import DATASET, SIDE_FILES
 
 MANIFEST = "manifest.json"
@@ -383,6 +384,23 @@ def claim(root: Path, kind: str, made_from: dict[str, Any], last_file: str = MAN
         )
     write_json(root / RUN, mine)
     return Claim(finished, tuple(differing))
+
+
+@contextmanager
+def withdrawn_if_refused(roots: Iterable[Path]) -> Iterator[None]:
+    """Take back the claims of a command that the user has to give otherwise.
+
+    A folder that it has claimed within the block, and put nothing else into, is gone after a
+    UserError; whatever was there before stays, and so does what has been made.
+    """
+    unclaimed = [root for root in roots if not (root / RUN).exists()]
+    try:
+        yield
+    except UserError:
+        for root in unclaimed:
+            if [path for path in root.rglob("*") if not path.is_dir()] == [root / RUN]:
+                remove_tree(root)
+        raise
 
 
 def _differing(root: Path, mine: dict[str, Any]) -> list[str]:

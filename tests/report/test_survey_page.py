@@ -6,10 +6,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import LogNorm, Normalize
 from pages import Page
 
 from rrl_batch.errors import UserError
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.report import survey_figures as figures
+from rrl_batch.report.sky import density_scale
 from rrl_batch.report.survey_page import write_summary
 from rrl_batch.report.survey_stars import stars_of
 from rrl_batch.run import write_page
@@ -163,3 +166,27 @@ def test_a_folder_of_something_else_is_refused(run, tmp_path):
         write_page(run.survey, survey=run.survey)
     with pytest.raises(UserError, match=r"There is no folder .*nothing; give that of an experim"):
         write_page(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(("n", "scale"), [(5, "linear"), (20_000, "log")])
+def test_axes_are_logarithmic_where_there_are_stars_enough(n, scale):
+    rng = np.random.default_rng(4)
+    stars = pd.DataFrame(
+        {
+            "ra": rng.uniform(0, 360, n),
+            "dec": np.degrees(np.arcsin(rng.uniform(-1, 1, n))),
+            "mode": "RRab",
+            "epochs": 40,
+            "mag": rng.normal(16, 1, n),
+        }
+    )
+    (axes,) = figures.magnitudes(stars, synthetic=False).axes
+    assert axes.get_yscale() == scale
+    if scale == "linear":
+        assert all(tick == round(tick) for tick in axes.get_yticks())
+
+
+def test_a_map_of_few_stars_has_a_linear_scale():
+    assert isinstance(density_scale(pd.Series([0.5, 0.5, 1.0])), Normalize)
+    assert not isinstance(density_scale(pd.Series([0.5, 0.5, 1.0])), LogNorm)
+    assert isinstance(density_scale(pd.Series([0.5, 5.0, 50.0])), LogNorm)

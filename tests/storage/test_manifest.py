@@ -25,6 +25,7 @@ from rrl_batch.storage.manifest import (
     finished,
     same_values,
     strays,
+    withdrawn_if_refused,
 )
 from rrl_batch.storage.sky import Pixel
 
@@ -270,6 +271,28 @@ def test_empty_or_absent_folder_can_be_claimed_and_claimed_again(tmp_path: Path)
         before = (root / "run.json").read_bytes()
         assert claim(root, "survey", JOB) == Claim(is_finished=False)
         assert (root / "run.json").read_bytes() == before
+
+
+def test_a_refused_command_takes_back_its_claim_and_nothing_else(tmp_path: Path) -> None:
+    mine, theirs, begun = (tmp_path / name for name in ("mine", "theirs", "begun"))
+    claim(theirs, "survey", JOB)
+
+    def ended_by(error: Exception) -> None:
+        with withdrawn_if_refused([mine, theirs, begun]):
+            claim(mine, "survey", JOB)
+            (mine / "staging" / "answers").mkdir(parents=True)
+            claim(begun, "survey", JOB)
+            (begun / "part").write_text("worth keeping")
+            raise error
+
+    with pytest.raises(UserError):
+        ended_by(UserError("Give something else."))
+    assert not mine.exists()
+    assert (theirs / "run.json").exists()
+    assert (begun / "run.json").exists()
+    with pytest.raises(RunError):
+        ended_by(RunError("The archive has failed."))
+    assert (mine / "run.json").exists()
 
 
 @pytest.mark.parametrize(("kind", "last_file"), [("survey", "manifest.json"), ("model", "m.json")])

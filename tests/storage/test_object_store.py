@@ -15,6 +15,7 @@ import pytest
 from helpers import catalogue_rows, write_catalogue
 
 from rrl_batch.catalogue.verify import read_catalogue, verify
+from rrl_batch.cli import main
 from rrl_batch.errors import RunError, UserError
 from rrl_batch.storage import lease
 from rrl_batch.storage.commit import checksum, replacing, write_json
@@ -114,6 +115,19 @@ def test_a_catalogue_is_verified_and_read(root):
     victim = next(f for f in root.rglob("Npix=*") if f.is_file())
     write_json(victim, "damaged")
     assert any("checksum differs" in fault for fault in verify(root).faults)
+
+
+def test_page_and_figure_of_a_catalogue_are_written_into_the_store(root, capsys):
+    rows = catalogue_rows()
+    write_catalogue(root, rows)
+    assert main(["report", str(root)]) == 0
+    page = content_of(root / "summary" / "index.html").decode()
+    assert f"Catalogue {root.parent.name}/data</h1>" in page
+    figure = root.parent / "star.png"
+    star = str(rows["source_id"][0])
+    assert main(["star", star, "--catalogue", str(root), "--plot", str(figure)]) == 0
+    assert content_of(figure).startswith(b"\x89PNG")
+    assert str(figure) in capsys.readouterr().out
 
 
 def test_a_whole_run_in_a_store_gives_what_a_disk_has(client, root, store, tmp_path):

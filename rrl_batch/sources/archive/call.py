@@ -36,6 +36,10 @@ class FailedCallError(Exception):
     """The archive has failed, or sent what cannot be read: it may do better next time."""
 
 
+class NobodyAnswersError(FailedCallError):
+    """No server is at the address: it may be wrong, or the network is."""
+
+
 class EndedQueryError(Exception):
     """The archive has ended a query, or knows it no more; the message is its own."""
 
@@ -113,9 +117,14 @@ class Archive:
             )  # fmt: skip
 
         def give_up(state: RetryCallState) -> T:
+            remedy = "Give the same command again later"
+            if isinstance(_error_of(state), NobodyAnswersError):
+                remedy = (
+                    "Check the network and the address (--archive), then give the command again"
+                )
             raise RunError(
-                f"{self._said(state)}; {most} attempts came to nothing. Give the same command "
-                f"again later, what has arrived stays."
+                f"{self._said(state)}; {most} attempts came to nothing. {remedy}; what has "
+                f"arrived stays."
             )
 
         retrying = Retrying(
@@ -135,8 +144,7 @@ class Archive:
         self._sleep(self.release.access.first_wait)
 
     def _said(self, state: RetryCallState) -> str:
-        error = state.outcome.exception() if state.outcome else None
-        return f"The archive at {self.release.server.url} has failed ({error})"
+        return f"The archive at {self.release.server.url} has failed ({_error_of(state)})"
 
     def _sleep(self, seconds: float) -> None:
         self.look()
@@ -163,6 +171,8 @@ class Archive:
             raise UserError(f"The archive at {server.url} refuses what is asked of it: {message}.")
         if kind == "disk":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if kind == "nobody":
+            raise NobodyAnswersError(message)
         if kind:
             raise FailedCallError(message)
         return answer
@@ -200,6 +210,10 @@ def _client() -> Iterator[tuple["subprocess.Popen[bytes]", Any]]:
             yield process, errors
         finally:
             process.kill()
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
 def arriving(path: Path, fetch: Callable[[Path], None]) -> None:

@@ -164,6 +164,9 @@ def _answer(request: Request, begin: Begin) -> dict[str, Any]:
     except Exception as error:  # whatever astroquery makes of what it gets
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return {"error": "disk", "message": str(error)}
+        if isinstance(error, ConnectionRefusedError | socket.gaierror):
+            # no server is there, or no such name: that is no word of the archive
+            return {"error": "nobody", "message": f"nobody answers there: {error.strerror}"}
         return {"error": "failed", "message": f"{type(error).__name__}: {error}"}
 
 

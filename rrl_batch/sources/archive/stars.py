@@ -75,6 +75,7 @@ def stars_query(query: str, archive: Archive, root: Path, folder: Path) -> int:
             f"query anew."
         ) from None
     if not table.num_rows:
+        (folder / _JOB).unlink()
         raise UserError("No star of the archive fulfils the condition; change --where.")
     with replacing(path) as partial_file:
         pq.write_table(table.replace_schema_metadata({_MARK: mark.encode()}), partial_file)

@@ -141,6 +141,8 @@ def test_condition_and_limit_are_the_archives(client, tmp_path, small, capsys):
         said = capsys.readouterr().err
         assert f"The archive at {archive.url} refuses what is asked of it" in said
         assert "no such column: colour." in said
+        # and leaves nothing that another command would find
+        assert not (tmp_path / "x").exists()
         # the table of stars is what `ingest bulk` takes
         columns = pq.read_schema(out / "stars.parquet").names
         assert {"parallax", "pmra", "g_absorption", "ruwe", "random_index"} - set(columns) == {
@@ -148,13 +150,30 @@ def test_condition_and_limit_are_the_archives(client, tmp_path, small, capsys):
         }
 
 
+def test_stars_without_a_light_curve_are_told_once(client, tmp_path, small, capsys):
+    with serving(small()) as archive:
+        lost = sorted(archive.curves)[:3]
+        for star in lost:
+            del archive.curves[star]
+        settings = str(impatient(tmp_path / "release.toml"))
+        scheduler = ["--scheduler", client.scheduler.address]
+        command = ["ingest", "gaia", "--release", settings, "--archive", archive.url, *scheduler]
+        assert main([*command, "--out", str(tmp_path / "survey")]) == 0
+        said = capsys.readouterr().out
+        assert f"without a light curve: 3 (the first: {lost[0]})" in said
+        assert "no transits" not in said
+
+
 def test_an_archive_that_cannot_be_reached_is_said_in_a_sentence(
     client, tmp_path, small, release_of
 ):
     with serving(small()) as archive:
         release = release_of(archive)
-    with pytest.raises(RunError, match=r"archive at http://127.*refused\); 3 attempts"):
+    with pytest.raises(RunError, match=r"archive at http://127.*refused\); 3 attempts") as raised:
         flow.ingest_gaia(client, tmp_path / "survey", release, StarChoice())
+    # it is no maintenance that is over some time
+    assert "Check the network and the address (--archive)" in str(raised.value)
+    assert "later" not in str(raised.value)
 
 
 def test_maintenance_is_said_in_the_archives_words(client, tmp_path, small, release_of):
