@@ -12,6 +12,7 @@ comes out is printed, not recorded.
 
 import argparse
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -53,14 +54,14 @@ def with_epochs(batch: LightCurveBatch, chosen: Mask) -> LightCurveBatch:
     )
 
 
-def spans(batch: LightCurveBatch) -> Iterator[slice]:
-    return (slice(*ends) for ends in zip(batch.offsets[:-1], batch.offsets[1:], strict=True))
+def spans(offsets: NDArray[np.int64]) -> Iterator[slice]:
+    return (slice(*ends) for ends in pairwise(offsets))
 
 
 def every_other_visit(batch: LightCurveBatch) -> Mask:
     """Return the first half of the epochs of each star, by visits of less than a day."""
     chosen = np.zeros(len(batch.time), bool)
-    for own in spans(batch):
+    for own in spans(batch.offsets):
         order = np.argsort(batch.time[own])
         new_visit = np.diff(batch.time[own][order], prepend=-np.inf) > 1.0
         chosen[own][order] = np.cumsum(new_visit) % 2 == 1
@@ -70,7 +71,7 @@ def every_other_visit(batch: LightCurveBatch) -> Mask:
 def thinned(batch: LightCurveBatch, count: int) -> LightCurveBatch:
     rng = np.random.default_rng(SEED)
     chosen = np.zeros(len(batch.time), bool)
-    for own in spans(batch):
+    for own in spans(batch.offsets):
         n_epochs = own.stop - own.start
         chosen[own] = rng.permutation(n_epochs) < count
     return with_epochs(batch, chosen)
@@ -97,7 +98,7 @@ def deviations(batch: LightCurveBatch) -> Iterator[tuple[float, Floats, Floats]]
     orders = np.arange(1, fourier.harmonics.shape[1] + 1)
     # the fit counts phases from another origin
     origin = maximum_of_first_harmonic(fourier.harmonics) - stars.brightest
-    for star, own in enumerate(spans(epochs)):
+    for star, own in enumerate(spans(epochs.offsets)):
         angle = 2 * np.pi * np.outer(stars.phase[own] + origin[star], orders)
         curve = (fourier.harmonics[star] * np.exp(1j * angle)).real.sum(axis=1)
         left = epochs.mag[own] - fourier.mean_mag[star] - curve
@@ -128,7 +129,8 @@ def main() -> None:
     command_line.add_argument("model", type=Path)
     command_line.add_argument("survey", type=Path)
     options = command_line.parse_args()
-    model, halves, moving, quiet = open_model(options.model), [], [], []
+    model, halves, quiet = open_model(options.model), [], []
+    moving: list[tuple[float, Floats, Floats]] = []
     for partition in open_survey(options.survey).partitions:
         for batch in partition.batches():
             own = batch.select((batch.stars["best_classification"] == "RRab").to_numpy())
