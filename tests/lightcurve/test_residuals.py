@@ -85,7 +85,7 @@ DRIFTING = 1 / (1 / PERIOD + 2e-4)  # by 0.2 cycles
 @pytest.mark.parametrize(
     ("flag", "batch", "least"),
     [
-        (Flag.EXCESS_SCATTER, observed(blazhko), 0.9),
+        (Flag.EXCESS_SCATTER, observed(blazhko), 0.8),
         (Flag.MODULATED, observed(blazhko), 0.6),
         (Flag.EXCESS_SCATTER, observed(second_mode), 0.95),
         (Flag.PERIOD_DOUBTFUL, observed(period=ONE_A_DAY), 0.95),
