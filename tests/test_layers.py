@@ -63,3 +63,13 @@ def test_help_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "set()"
     assert "predict" in done.stdout
+
+
+def test_what_every_worker_imports_is_without_what_few_tasks_need():
+    code = (
+        "import sys, rrl_batch.run, rrl_batch.tasks\n"
+        "rare = {'sklearn', 'scipy.stats', 'scipy.optimize', 'keras', 'hats', 'matplotlib'}\n"
+        "print(rare & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

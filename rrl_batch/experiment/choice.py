@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import root_mean_squared_error
 
 Floats = NDArray[np.float64]
 
@@ -105,6 +104,8 @@ def choose(
     dict of int to Choice
         By scored fold; one for which no candidate has all values is left out.
     """
+    from sklearn.metrics import root_mean_squared_error
+
     choices = {}
     for scored in np.unique(pairs["other"]).tolist():
         within = pairs[pairs["other"] == scored]

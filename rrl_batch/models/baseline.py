@@ -10,7 +10,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import circmean
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +51,7 @@ class LinearBaseline:
         """
         period, phi31, feh = (np.asarray(a, np.float64) for a in (period, phi31, feh))
         known = np.isfinite(period) & np.isfinite(phi31) & np.isfinite(feh)
-        centre = float(circmean(phi31[known])) if known.any() else 0.0
+        centre = float(np.angle(np.exp(1j * phi31[known]).sum()) % (2 * np.pi))
         design = _design(period[known], phi31[known], centre)
         coefficients = np.linalg.lstsq(design, feh[known], rcond=None)[0]
         intercept, period_slope, phi31_slope = map(float, coefficients)

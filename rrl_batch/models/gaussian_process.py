@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpotri
-from scipy.optimize import Bounds, minimize
 
 from rrl_batch.models.kernel_expansion import rbf
 
@@ -59,6 +58,7 @@ class GaussianProcess(NamedTuple):
         weights : (n_stars,) float64
             A star's noise has the variance noise² / weight.
         """
+        from scipy.optimize import Bounds, minimize
 
         def surprise(theta: Floats) -> tuple[float, Floats]:
             return cls._of(theta).surprise(inputs, target, weights)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from rrl_batch.models.calibration import LEVELS, TYPICAL, Calibration, predictors_of, sources_of
 
@@ -40,6 +39,8 @@ def calibrate(known: pd.DataFrame, error: Floats) -> Calibration:
     error : (n_stars,) float64
         Predicted less label, in dex, where the label was not seen.
     """
+    from scipy.optimize import minimize
+
     values = predictors_of(known)
     lowest, highest = np.quantile(values, _CENTRAL, axis=0)
     inside = values.clip(lowest, highest)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import root_mean_squared_error
 
 from rrl_batch.errors import RunError
 from rrl_batch.models.baseline import LinearBaseline
@@ -191,6 +190,8 @@ def held_out_rmse(
     fold : int, optional
         One of the folds that were held out; all of them if not given.
     """
+    from sklearn.metrics import root_mean_squared_error
+
     rows = held_out_predictions(folder, [member])
     if fold is not None:
         rows = rows[rows["fold"] == fold]

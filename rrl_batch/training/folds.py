@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from rrl_batch.errors import UserError
 
@@ -32,6 +31,8 @@ def assign_folds(feh: NDArray[np.float64], n_folds: int, seed: int) -> NDArray[n
         If there are too few stars: every fold needs two, one of them to stop the training of the
         others.
     """
+    from sklearn.model_selection import StratifiedKFold
+
     if len(feh) < 2 * n_folds:
         raise UserError(
             f"{len(feh)} labelled stars are too few for {n_folds} folds, which need at least "
@@ -105,6 +106,8 @@ def _split(
     feh: NDArray[np.float64], size: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of two sets with the same distribution of [Fe/H], the second of a size."""
+    from sklearn.model_selection import train_test_split
+
     smaller = min(size, len(feh) - size)
     # a stratum can be split if it has two stars, and the smaller set has a place for each stratum
     strata = _strata(feh, max(2, -(-len(feh) // smaller)))

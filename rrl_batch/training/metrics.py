@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 FEH_EDGES = (-2.0, -1.5, -1.0, -0.5)
 """Edges of the bins of [Fe/H], in dex; the first and last bins are open."""
@@ -30,6 +29,8 @@ def scores(feh: ArrayLike, predicted: ArrayLike, weights: ArrayLike) -> dict[str
         `bias`, `bias_error` and `rmse` per bin of [Fe/H]. A figure that too few stars are there
         for is None.
     """
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
     known = np.isfinite(np.asarray(predicted, np.float64))
     true, value, weight = (np.asarray(a, np.float64)[known] for a in (feh, predicted, weights))
     result: dict[str, Any] = {"n": len(true), "n_without_prediction": int(np.sum(~known))}

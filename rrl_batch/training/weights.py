@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import gaussian_kde
 
 MIN_RELATIVE_DENSITY = 0.1
 """Density, relative to its peak, below which stars gain no more weight: a lone star at the end of
@@ -93,6 +92,8 @@ def _density(feh: NDArray[np.float64]) -> NDArray[np.float64]:
     It is interpolated, to better than 0.2 % of its peak: at every star of a whole survey it would
     take minutes.
     """
+    from scipy.stats import gaussian_kde
+
     kernel = gaussian_kde(feh)
     step = np.sqrt(kernel.covariance[0, 0]) / _POINTS_PER_BANDWIDTH
     n_points = 2 + int(np.ptp(feh) / step)
