@@ -29,6 +29,16 @@ def pytest_configure(config: pytest.Config) -> None:
         kernels.compile_all()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def coarse_figures() -> Iterator[None]:
+    """Draw figures with few pixels, which most of the time would go into."""
+    from rrl_batch.report import drawing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_DPI", 40)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real light curves, which lies beside the checkout and not in it."""
