@@ -21,6 +21,8 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/rrl-batch run $(JOB)
 
+# with its bytecode kept, whatever the environment says: a hundred processes import the package
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup
 	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 

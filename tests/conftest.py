@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import kernels
 import pytest
 from hypothesis import settings
 
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
 # kernels compile on their first call, and no test depends on the time that it takes
 settings.register_profile("rrl_batch", deadline=None)
 settings.load_profile("rrl_batch")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the kernels before several processes start, each of which would."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        kernels.compile_all()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def coarse_figures() -> Iterator[None]:
+    """Draw figures with few pixels, which most of the time would go into."""
+    from rrl_batch.report import drawing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_DPI", 40)
+        yield
 
 
 @pytest.fixture(scope="session")

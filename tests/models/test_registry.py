@@ -1,4 +1,5 @@
 import random
+from functools import cache
 
 import keras
 import numpy as np
@@ -17,16 +18,24 @@ from rrl_batch.models.registry import (
     n_static_of,
 )
 
+N_POINTS = 8
+
 
 def made(architecture, *, masked=False, n_static=None, seed=0, **options):
     """Build a network, with shape parameters only if it takes no curve."""
     alone = ARCHITECTURES[architecture].takes == "shape"
     n_static = (16 if alone else 0) if n_static is None else n_static
-    return build(architecture, 16, masked=masked, n_static=n_static, seed=seed, **options)
+    return build(architecture, N_POINTS, masked=masked, n_static=n_static, seed=seed, **options)
 
 
-def arrays(network, n_points=16):
-    curves = np.random.default_rng(1).normal(0, 0.4, (5, n_points, 2)).astype(np.float32)
+@cache
+def known(architecture):
+    """Return a network that no test may change or train; its seed is 3."""
+    return made(architecture, seed=3)
+
+
+def arrays(network):
+    curves = np.random.default_rng(1).normal(0, 0.4, (5, N_POINTS, 2)).astype(np.float32)
     return arrays_for(network, with_shape(curves))
 
 
@@ -39,7 +48,7 @@ def test_there_are_the_networks_of_the_paper_two_more_and_regressors():
 
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_a_seed_gives_the_same_weights_whatever_else_draws(architecture):
-    first = made(architecture, seed=3).get_weights()
+    first = known(architecture).get_weights()
     random.random()  # noqa: S311 -- as other threads of a worker do
     again = made(architecture, seed=3).get_weights()
     other = made(architecture, seed=4).get_weights()
@@ -49,7 +58,7 @@ def test_a_seed_gives_the_same_weights_whatever_else_draws(architecture):
 
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_no_two_layers_start_alike(architecture):
-    weights = made(architecture, seed=3).get_weights()
+    weights = known(architecture).get_weights()
     kernels = [w for w in weights if w.ndim > 1 and np.unique(w).size > 3]
     starts = [tuple(np.sort(kernel, axis=None)[:4] / kernel.std()) for kernel in kernels]
     assert len(set(starts)) == len(kernels) >= 3
@@ -65,7 +74,7 @@ def test_all_that_draws_at_random_has_a_seed_of_its_own(architecture):
 
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_the_last_layer_is_linear_and_of_one_unit(architecture):
-    *_, last = made(architecture).layers
+    *_, last = known(architecture).layers
     assert isinstance(last, keras.layers.Dense)
     assert (last.units, last.activation) == (1, keras.activations.linear)
 
@@ -90,7 +99,7 @@ def test_an_unknown_architecture_names_the_nearest():
 
 @pytest.mark.parametrize("architecture", OF_CURVES)
 def test_shape_parameters_meet_the_features_of_the_curve_in_a_hidden_layer(architecture):
-    alone, beside = made(architecture, seed=3), made(architecture, n_static=2, seed=3)
+    alone, beside = known(architecture), made(architecture, n_static=2, seed=3)
     kernel = alone.get_layer("feh").get_weights()[0]
     n_features = len(kernel)
     head, last = beside.get_layer("head"), beside.layers[-1]
@@ -111,7 +120,7 @@ def test_shape_parameters_meet_the_features_of_the_curve_in_a_hidden_layer(archi
 def test_a_network_sees_the_shape_parameters_that_it_is_given_and_no_others(architecture):
     n_static = n_static_of(architecture, "period")
     network = spread(made(architecture, n_static=n_static))
-    inputs = with_shape(np.zeros((5, 16, 2), np.float32))
+    inputs = with_shape(np.zeros((5, N_POINTS, 2), np.float32))
     before = np.asarray(network(arrays_for(network, inputs)))
     for column in range(16):
         changed = inputs._replace(shape=inputs.shape + np.eye(16, dtype="f4")[column])
@@ -125,7 +134,7 @@ def test_the_period_is_one_shape_parameter_and_kinds_without_a_curve_get_all():
 
 
 def test_the_mlp_has_two_hidden_layers():
-    network = made("mlp")
+    network = known("mlp")
     assert network.count_params() == 16 * 64 + 64 + 64 * 64 + 64 + 64 + 1 == 5313
     assert [tensor.name for tensor in network.inputs] == ["shape"]
     names = [type(layer).__name__ for layer in network.layers]
@@ -138,7 +147,7 @@ def dropouts(network):
 
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_the_registry_knows_which_networks_have_dropout(architecture):
-    assert bool(dropouts(made(architecture))) == ARCHITECTURES[architecture].dropout
+    assert bool(dropouts(known(architecture))) == ARCHITECTURES[architecture].dropout
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.35])

@@ -14,20 +14,11 @@ from rrl_batch.catalogue.verify import read_catalogue, verify
 from rrl_batch.cli import main
 from rrl_batch.contracts import Flag
 from rrl_batch.errors import UserError
-from rrl_batch.report import drawing
 from rrl_batch.report.catalogue_choice import ChosenStars
 from rrl_batch.report.catalogue_counts import COLUMNS, CatalogueCounts
 from rrl_batch.run import write_page
 
 HOSTILE = "<script>alert('x')</script>\"&"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def coarse_figures():
-    """Draw figures with few pixels, which most of the time would go into."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "_DPI", 40)
-        yield
 
 
 @pytest.fixture(scope="module")
