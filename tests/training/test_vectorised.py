@@ -21,8 +21,9 @@ def test_members_are_fitted_on_jax_as_on_tensorflow(tmp_path):
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     files = [str(HERE / name) for name in ("on_jax.py", "test_fit.py", "test_networks.py")]
-    # of the networks, which are slow to compile, the one whose kind the other tests do not have
-    chosen = "not (test_a_network_is_fitted or test_a_step) or mlp"
+    # where the trainer makes a difference; of the networks, which are slow to compile, the one
+    # whose kind the other tests do not have
+    chosen = "on_jax or influence or leak or all_its_passes or are_missing or diverges or mlp"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *files],
         env=os.environ | compiler | {"KERAS_BACKEND": "jax"},
