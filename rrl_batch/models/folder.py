@@ -392,6 +392,8 @@ def _read_folds(path: Path) -> pd.DataFrame:
     if not index.is_unique:
         raise UserError(f"{path} has a star more than once; train again.")
     repeats = [int(name.removeprefix("fold_")) for name in names]
+    if repeats != list(range(max(len(repeats), 1))):
+        raise UserError(f"{path} lacks the folds of a repeat, in fold_0 and so on; train again.")
     return pd.DataFrame(dict(zip(repeats, folds, strict=True)), index)
 
 

@@ -60,6 +60,15 @@ def test_other_out_of_fold_predictions_than_the_card_names_are_refused(model):
         Ensemble.load(model)
 
 
+@pytest.mark.parametrize("name", ["fold", "fold_1"])
+def test_out_of_fold_predictions_without_the_folds_of_a_repeat_are_refused(model, name):
+    card, path = ModelCard.read(model), model / OUT_OF_FOLD
+    pd.read_parquet(path).rename(columns={"fold_0": name}).to_parquet(path, index=False)
+    rewrite_card(card, model, out_of_fold=checksum(path))
+    with pytest.raises(UserError, match=r"out_of_fold\.parquet lacks the folds of a repeat"):
+        Ensemble.load(model)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
