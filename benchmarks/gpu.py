@@ -10,14 +10,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from machine import N_CORES
+from machine import N_CORES, stopwatch
 from record import parser, record
 from training import DEFAULT_POINTS, N_STOPPING, N_TRAINING, NETWORKS, noise, problems
 
@@ -65,15 +63,6 @@ def measure(architecture: str, device: str) -> Speed:
     with stopwatch() as took:
         network.predict(curves)
     return Speed(float(first), float(np.median(later)), STARS[device] / took[0])
-
-
-@contextmanager
-def stopwatch() -> Iterator[list[float]]:
-    """Give the elapsed seconds in the end."""
-    took: list[float] = []
-    start = time.perf_counter()
-    yield took
-    took.append(time.perf_counter() - start)
 
 
 def measured(device: str, numbered: tuple[int, str]) -> Speed:

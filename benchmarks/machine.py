@@ -63,13 +63,13 @@ def disk_speed(folder: Path, size: int) -> DiskSpeed:
     """Write and read back a file of so many bytes, from the disk and not from the page cache."""
     block = np.random.default_rng(0).bytes(1 << 24)
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-        with _stopwatch() as writing:
+        with stopwatch() as writing:
             for _ in range(-(-size // len(block))):
                 file.write(block)
             os.fsync(file.fileno())
         file.seek(0)
         forget(file.fileno())
-        with _stopwatch() as reading:
+        with stopwatch() as reading:
             while file.read(len(block)):
                 pass
         written = file.tell()
@@ -90,7 +90,8 @@ def peak_memory() -> int:
 
 
 @contextmanager
-def _stopwatch() -> Iterator[list[float]]:
+def stopwatch() -> Iterator[list[float]]:
+    """Give the elapsed seconds in the end."""
     elapsed: list[float] = []
     start = time.perf_counter()
     yield elapsed

@@ -49,9 +49,11 @@ class LinearBaseline:
         feh : (n_stars,) array_like
             Metallicities, in dex.
         """
+        from scipy.stats import circmean
+
         period, phi31, feh = (np.asarray(a, np.float64) for a in (period, phi31, feh))
         known = np.isfinite(period) & np.isfinite(phi31) & np.isfinite(feh)
-        centre = float(np.angle(np.exp(1j * phi31[known]).sum()) % (2 * np.pi))
+        centre = float(circmean(phi31[known])) if known.any() else 0.0
         design = _design(period[known], phi31[known], centre)
         coefficients = np.linalg.lstsq(design, feh[known], rcond=None)[0]
         intercept, period_slope, phi31_slope = map(float, coefficients)
