@@ -189,6 +189,7 @@ def _export(options: argparse.Namespace) -> None:
             options.catalogue, options.distances, options.extinction, options.luminosity,
             options.relations,
         )  # fmt: skip
+        print(f"distances  {options.distances}: {distances.in_words}")
     elif options.extinction or options.luminosity or options.relations:
         raise UserError("--extinction, --luminosity and --relations are for --distances.")
     rows = export(options.catalogue, options.target, distances=distances)

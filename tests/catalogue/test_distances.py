@@ -103,7 +103,7 @@ def test_metallicities_come_to_the_scale_of_the_relation_or_it_is_said_that_they
     found, plain = (_computed(d, _rows()) for d in (calibrated, raw))
     assert found["abs_mag_g"] == pytest.approx([0.32 * -1.55 + 1.11] * 3)
     assert (found["distance_modulus_error"] > plain["distance_modulus_error"]).all()
-    assert _distances().about["calibration"] == "none is needed"
+    assert _distances().about["calibration"] == "feh is on the scale of the relation, zinnwest1984"
 
 
 def test_extinction_by_a_function_of_positions() -> None:
@@ -170,13 +170,15 @@ def test_export_with_distances(tmp_path: Path, capsys: pytest.CaptureFixture[str
     write_catalogue(tmp_path / "catalogue", rows)
     words = ["export", str(tmp_path / "catalogue"), str(tmp_path / "out.parquet")]
     assert main([*words, "--distances", "muraveva2018", "--extinction", "none"]) == 0
-    assert "200 stars" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "no relation from crestani2021 to zinnwest1984 is known: feh is taken as it is" in out
+    assert "200 stars" in out
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.column_names == [*CATALOGUE.names, *(column.name for column in COLUMNS)]
     assert table.schema.field("distance").metadata[b"unit"] == b"kpc"
     about = table.schema.metadata[b"provenance"].decode()
     assert "Muraveva et al. (2018), MNRAS 481, 1195" in about
-    assert "none is known from crestani2021 to zinnwest1984" in about
+    assert "no relation from crestani2021 to zinnwest1984 is known" in about
     frame = table.to_pandas()
     assert frame["distance"].isna().equals(frame["feh"].isna())
     known = frame.dropna(subset=["distance"])

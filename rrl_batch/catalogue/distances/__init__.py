@@ -101,14 +101,18 @@ class Distances:
         return {
             "relation": self.relation.model_dump(mode="json"),
             "extinction": self.about_extinction,
-            "calibration": self.calibration.content() if self.calibration else self._uncalibrated,
+            "calibration": self.calibration.content() if self.calibration else self.in_words,
         }
 
     @property
-    def _uncalibrated(self) -> str:
-        if self.scale == self.relation.scale:
-            return "none is needed"
-        return f"none is known from {self.scale} to {self.relation.scale}: feh is taken as it is"
+    def in_words(self) -> str:
+        """How the catalogue's metallicities come to the scale of the relation."""
+        ours, other = self.scale, self.relation.scale
+        if ours == other:
+            return f"feh is on the scale of the relation, {other}"
+        if self.calibration:
+            return f"feh is calibrated from {ours} to {other}"
+        return f"no relation from {ours} to {other} is known: feh is taken as it is"
 
     def compute(self, table: pa.Table) -> list[pa.Array]:
         """Return the columns for some rows of the catalogue.
