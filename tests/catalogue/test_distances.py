@@ -127,6 +127,11 @@ class Query:
         return by_declination(positions)
 
 
+def failing(positions: SkyCoord) -> float:  # noqa: ARG001
+    message = "the map is not here"
+    raise OSError(message)
+
+
 def one_value(positions: SkyCoord) -> float:  # noqa: ARG001
     return 0.1
 
@@ -134,13 +139,13 @@ def one_value(positions: SkyCoord) -> float:  # noqa: ARG001
 @pytest.mark.parametrize("order", ["NESTED", "RING"])
 @pytest.mark.parametrize("frame", ["C", "G"])
 def test_extinction_by_a_map(tmp_path: Path, order: str, frame: str) -> None:
-    """A map of the latitude of its pixels gives the latitude of stars back."""
+    """A map of the latitude of its pixels, as parts of 180°, gives the latitude of stars back."""
     depth = 6
     pixels = np.arange(12 * 4**depth)
     scheme = nested if order == "NESTED" else ring
     _, latitude = scheme.healpix_to_lonlat(pixels, depth if order == "NESTED" else 2**depth)
     table = fits.BinTableHDU.from_columns(
-        [fits.Column("EBV", "1024E", array=latitude.deg.reshape(-1, 1024).astype(np.float32))]
+        [fits.Column("EBV", "1024E", array=_as_reddening(latitude.deg).reshape(-1, 1024))]
     )
     table.header.update(NSIDE=2**depth, ORDERING=order, COORDSYS=frame)
     table.writeto(tmp_path / "map.fits")
@@ -148,7 +153,63 @@ def test_extinction_by_a_map(tmp_path: Path, order: str, frame: str) -> None:
     found = extinction_of(str(tmp_path / "map.fits"), LAW)(rows)
     at = SkyCoord(rows["ra"].to_numpy(), rows["dec"].to_numpy(), unit="deg")
     expected = at.galactic.b.deg if frame == "G" else at.dec.deg
-    assert found.value / LAW.absorption_per_reddening == pytest.approx(expected, abs=1.0)
+    assert found.value / LAW.absorption_per_reddening == pytest.approx(
+        _as_reddening(expected), abs=1 / 180
+    )
+
+
+def _as_reddening(latitude: np.ndarray) -> np.ndarray:
+    return ((latitude + 90) / 180).astype(np.float32)
+
+
+def _write_map(path: Path, columns: dict[str, np.ndarray], **header: object) -> str:
+    fields = [fits.Column(name, "D", array=values) for name, values in columns.items()]
+    table = fits.BinTableHDU.from_columns(fields)
+    table.header.update({"NSIDE": 1, "ORDERING": "RING", "COORDSYS": "C"} | header)
+    table.writeto(path)
+    return str(path)
+
+
+def test_a_pixel_without_a_value_gives_no_extinction(tmp_path: Path) -> None:
+    ebv = np.where(np.arange(12) < 4, -1.6375e30, 0.1)  # the first of the ring scheme: the north
+    found = extinction_of(_write_map(tmp_path / "map.fits", {"EBV": ebv}), LAW)(
+        _rows(ra=[10.0, 200.0, 300.0], dec=[80.0, -60.0, -70.0])
+    )
+    assert np.isnan(found.value).tolist() == [True, False, False]
+    assert np.isnan(found.error).tolist() == [True, False, False]
+
+
+def test_of_several_columns_of_a_map_the_reddening_is_taken(tmp_path: Path) -> None:
+    columns = {"TAU353": np.full(12, 1e-5), "ebv": np.full(12, 0.1)}
+    found = extinction_of(_write_map(tmp_path / "map.fits", columns), LAW)(_rows())
+    assert found.value == pytest.approx(0.274)
+
+
+@pytest.mark.parametrize(
+    ("columns", "header", "sentence"),
+    [
+        (("TAU353", "TEMP"), {}, "has the columns TAU353, TEMP; it is not known which has E.B-V."),
+        (("PIXEL", "EBV"), {"INDXSCHM": "EXPLICIT"}, "12 pixels with their numbers"),
+        (("EBV",), {"COORDSYS": "E"}, "COORDSYS = 'E'"),
+        (("EBV",), {"ORDERING": "NESTER"}, "ORDERING = 'NESTER'"),
+        (("EBV",), {"NSIDE": 7}, "NSIDE = 7 has 588 in order"),
+    ],
+)
+def test_a_map_that_would_be_misread_is_refused(
+    tmp_path: Path, columns: tuple[str, ...], header: dict[str, object], sentence: str
+) -> None:
+    path = _write_map(tmp_path / "map.fits", dict.fromkeys(columns, np.arange(12.0)), **header)
+    with pytest.raises(UserError, match=sentence):
+        extinction_of(path, LAW)
+
+
+def test_marks_for_no_value_in_a_table_are_unknown(tmp_path: Path) -> None:
+    ids = _rows()["source_id"].to_pylist()
+    table = {"source_id": ids, "ebv": [-9999.0, np.inf, 0.1], "ebv_error": [0.1, 0.1, -9999.0]}
+    pq.write_table(pa.table(table), tmp_path / "dust.parquet")
+    found = extinction_of(str(tmp_path / "dust.parquet"), LAW)(_rows())
+    assert np.isnan(found.value).tolist() == [True, True, False]
+    assert found.error[2] == pytest.approx(0.16 * 0.274)
 
 
 def test_extinction_by_a_table(tmp_path: Path) -> None:
@@ -197,7 +258,9 @@ def test_export_with_distances(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["--distances", "muraveva2018", "--extinction", "x"], "is neither a table"),
         (["--distances", "muraveva2018", "--extinction", "no.such:thing"], "cannot be had"),
         (["--distances", "muraveva2018", "--extinction", "math:pi"], "is a float, not a function"),
-        (["--distances", "muraveva2018", "--extinction", "no.fits"], "as a HEALPix map"),
+        (["--distances", "muraveva2018", "--extinction", "no.fits"], "There is no file no.fits"),
+        (["--distances", "muraveva2018", "--extinction", "test_distances:failing"],
+         "test_distances:failing does not tell the extinction (OSError: the map is not here)"),
         (["--distances", "muraveva2018", "--extinction", "no.csv"], "There is no file no.csv"),
         (["--distances", "muraveva2018", "--extinction", "test_distances:one_value"],
          "it must return one E(B-V) each"),

@@ -22,6 +22,10 @@ Floats = NDArray[np.float64]
 NONE = "none"
 """How to say that there is no dust on the way."""
 
+_POSSIBLE = (-1.0, 100.0)
+"""Reddenings and absorptions in mag, the noise of small ones allowed for; beyond them a value is a
+mark for "no value", such as the -1.6375e30 of HEALPix maps, or an error."""
+
 _F64 = pa.float64()
 
 _TABLE = Contract(
@@ -82,15 +86,19 @@ def extinction_of(source: str, law: ExtinctionLaw) -> Extinction:
 
 def _by_identifier(path: Path, law: ExtinctionLaw) -> Extinction:
     table = _TABLE.conform(read_table(path), str(path)).to_pandas()
-    if table[["absorption_g", "ebv"]].isna().all(axis=None):
-        raise UserError(f"{path} has neither values of 'absorption_g' nor of 'ebv'.")
+    values, errors = ["absorption_g", "ebv"], ["absorption_g_error", "ebv_error"]
+    table[values] = table[values].where((table[values] >= _POSSIBLE[0])
+                                        & (table[values] <= _POSSIBLE[1]))  # fmt: skip
+    table[errors] = table[errors].where((table[errors] >= 0) & (table[errors] <= _POSSIBLE[1]))
+    if table[values].isna().all(axis=None):
+        raise UserError(f"{path} has neither values of 'absorption_g' nor of 'ebv', in mag.")
     if table["source_id"].duplicated().any():
         star = table.loc[table["source_id"].duplicated(), "source_id"].iloc[0]
         raise UserError(f"{path}: star {star} occurs in several rows of 'source_id'; keep one.")
     reddening = law.absorption_per_reddening * table["ebv"]
     error = law.absorption_per_reddening * table["ebv_error"]
     value = table["absorption_g"].fillna(reddening)
-    error = table["absorption_g_error"].fillna(error).fillna(law.relative_error * value)
+    error = table["absorption_g_error"].fillna(error).fillna(law.relative_error * value.abs())
     known = table.assign(value=value, error=error).set_index("source_id")
 
     def absorption(rows: pa.Table) -> Absorption:
@@ -110,14 +118,20 @@ def _by_position(
         placed = np.isfinite(ra) & np.isfinite(dec)
         value = np.full(len(rows), np.nan)
         if placed.any():
-            found = np.asarray(reddening(SkyCoord(ra[placed], dec[placed], unit="deg")), np.float64)
+            at = SkyCoord(ra[placed], dec[placed], unit="deg")
+            try:
+                found = np.asarray(reddening(at), np.float64)
+            except Exception as error:  # what a function of the user's raises has no bounds
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                raise UserError(f"{name} does not tell the extinction ({reason}).") from error
             if found.shape != (placed.sum(),):
                 raise UserError(
                     f"{name} returns values of the shape {found.shape} for {placed.sum()} "
                     f"positions; it must return one E(B-V) each."
                 )
-            value[placed] = law.absorption_per_reddening * found
-        return Absorption(value, law.relative_error * value)
+            known = (found >= _POSSIBLE[0]) & (found <= _POSSIBLE[1])
+            value[placed] = law.absorption_per_reddening * np.where(known, found, np.nan)
+        return Absorption(value, law.relative_error * np.abs(value))
 
     return absorption
 
@@ -143,19 +157,42 @@ def _function(source: str) -> "Callable[[SkyCoord], Any]":
 def _read_map(path: Path) -> "Callable[[SkyCoord], Floats]":
     from astropy.io import fits
 
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
     try:
         with fits.open(path) as file:
             header, rows = file[1].header, file[1].data
-            values = np.asarray(rows.field(0), np.float64).ravel()
-            side, nested = int(header["NSIDE"]), header["ORDERING"].strip() == "NESTED"
-            galactic = header.get("COORDSYS", "C").strip()[:1].upper() == "G"
+            column = _column_of_reddening(list(rows.names), path)
+            values = np.asarray(rows.field(column), np.float64).ravel()
+            side = int(header["NSIDE"])
+            order, frame = (
+                str(header.get(key, default)).strip().upper()
+                for key, default in (("ORDERING", ""), ("COORDSYS", "C"))
+            )
+            explicit = str(header.get("INDXSCHM", "")).strip().upper() == "EXPLICIT"
+    except UserError:
+        raise
     except Exception as error:  # what astropy raises of a damaged file has no bounds
         raise UserError(
             f"{path} cannot be read as a HEALPix map ({first_line(error)}); it needs a table with "
             f"the keywords NSIDE and ORDERING."
         ) from None
-    if len(values) != 12 * side**2:
-        raise UserError(f"{path} has {len(values)} pixels where NSIDE = {side} has {12 * side**2}.")
+    if explicit or len(values) != 12 * side**2:
+        raise UserError(
+            f"{path} has {len(values)} pixels{' with their numbers' if explicit else ''}, where "
+            f"NSIDE = {side} has {12 * side**2} in order; give a map of the whole sky."
+        )
+    if order not in ("NESTED", "RING") or (order == "NESTED" and side & (side - 1)):
+        raise UserError(
+            f"{path} has ORDERING = '{order}' and NSIDE = {side}; it must be RING, or NESTED with "
+            f"a power of two."
+        )
+    if frame[:1] not in ("G", "C"):
+        raise UserError(
+            f"{path} has COORDSYS = '{frame}'; a map is in Galactic (G) or equatorial (C) "
+            f"coordinates."
+        )
+    nested, galactic = order == "NESTED", frame[:1] == "G"
 
     def reddening(positions: "SkyCoord") -> Floats:
         from cdshealpix import nested as nested_scheme
@@ -170,3 +207,16 @@ def _read_map(path: Path) -> "Callable[[SkyCoord], Floats]":
         return values[pixel]
 
     return reddening
+
+
+def _column_of_reddening(names: list[str], path: Path) -> str:
+    """Return the column of E(B−V): the only one, or the one of several that is called so."""
+    if len(names) == 1:
+        return names[0]
+    called = [name for name in names if name.strip().upper() in ("EBV", "E(B-V)", "E_BV")]
+    if len(called) != 1:
+        raise UserError(
+            f"{path} has the columns {', '.join(names)}; it is not known which has E(B-V): call "
+            f"one of them EBV, or give a map with no other."
+        )
+    return called[0]
