@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from rrl_batch.cli.options import Commands, add_relations, column_names, location, positive
+from rrl_batch.cli.options import Commands, add_relations, angle, column_names, location, positive
 from rrl_batch.errors import UserError
 
 OWN_CLUSTERS = Path("-")
@@ -45,7 +45,7 @@ def add_commands(commands: Commands) -> None:
         "or scale; repeatable",
     )  # fmt: skip
     evaluate.add_argument(
-        "--radius", type=float, metavar="ARCSEC", help="find the stars of the reference by "
+        "--radius", type=angle, metavar="ARCSEC", help="find the stars of the reference by "
         "position, within a radius; by position is within 1, if the reference has no source_id",
     )  # fmt: skip
     evaluate.add_argument(

@@ -37,6 +37,14 @@ def positive(text: str) -> int:
     return number
 
 
+def angle(text: str) -> float:
+    """Return the radius of a search, in arcsec, of a quarter of the sky at the most."""
+    number = float(text)
+    if not 0 < number <= 324_000:
+        raise argparse.ArgumentTypeError(f"{text} is no radius; give one above 0 arcsec")
+    return number
+
+
 def column_names(pairs: list[str]) -> dict[str, str]:
     """Return what a table calls columns, by our names, as given by --column.
 

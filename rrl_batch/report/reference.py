@@ -27,7 +27,7 @@ from rrl_batch.report.evaluate import (
     refuse_other_folder,
 )
 from rrl_batch.report.external_page import render_reference, write_page
-from rrl_batch.sources.reference import read_reference
+from rrl_batch.sources.reference import read_reference, refuse_impossible_positions
 from rrl_batch.storage.commit import checksum
 from rrl_batch.training.metrics import scores
 
@@ -148,6 +148,7 @@ def _match(
     if radius is not None or label["source_id"].isna().all():
         if label[["ra", "dec"]].isna().any(axis=1).all():
             raise UserError(f"{reference} has no positions to match by; name 'ra' and 'dec'.")
+        refuse_impossible_positions(label, reference)
         return by_position(label, rows, radius or DEFAULT_RADIUS, epoch)
     named = label.dropna(subset=["source_id"]).astype({"source_id": np.int64})
     repeated = named["source_id"].duplicated()

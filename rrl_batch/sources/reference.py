@@ -109,6 +109,31 @@ def read_reference(path: Path, scale: str | None, columns: Mapping[str, str]) ->
     return known
 
 
+def refuse_impossible_positions(known: pd.DataFrame, path: Path) -> None:
+    """Refuse marks for "no value" and other units, where stars are found by position.
+
+    Parameters
+    ----------
+    known : pandas.DataFrame
+        With `ra` and `dec`, in degrees; NaN where they are not known.
+    path : pathlib.Path
+        The file that they are from, for messages.
+
+    Raises
+    ------
+    UserError
+        If a position is none on the sky.
+    """
+    for name, lowest, highest in (("ra", -180, 360), ("dec", -90, 90)):
+        impossible = known[name].notna() & ~known[name].between(lowest, highest)
+        if impossible.any():
+            raise UserError(
+                f"{path}: column '{name}' has the value {known.loc[impossible, name].iloc[0]:g} "
+                f"(and {impossible.sum()} in all that are not {lowest} to {highest} degrees); "
+                f"correct it, or leave it empty."
+            )
+
+
 def renamed(
     table: pa.Table, contract: Contract, columns: Mapping[str, str], path: Path
 ) -> pa.Table:

@@ -265,6 +265,8 @@ def chosen_scale(scales: pd.Series, scale: str | None, path: Path) -> str:
         If the file does not have it, or has several and none was asked for.
     """
     counts = scales.value_counts()
+    if counts.empty:
+        raise UserError(f"{path}: no row names a metallicity scale in the column 'scale'.")
     listed = ", ".join(f"{name} ({count} stars)" for name, count in counts.items())
     if scale is None:
         if len(counts) > 1:

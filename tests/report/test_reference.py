@@ -148,3 +148,29 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ):
         assert main([*words, *wrong]) == 2
         assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "sentence"),
+    [
+        ("dec", -999.0, "column 'dec' has the value -999"),
+        ("ra", np.inf, "column 'ra' has the value inf"),
+        ("scale", None, "no row names a metallicity scale in the column 'scale'"),
+    ],
+)
+def test_impossible_positions_and_unnamed_scales_are_refused(
+    tmp_path: Path, column: str, value: object, sentence: str
+) -> None:
+    reference = _reference(catalogue_rows())
+    rows = slice(None) if column == "scale" else slice(0, 0)
+    reference.loc[rows, column] = value
+    with pytest.raises(UserError, match=sentence):
+        _compare(tmp_path, reference.drop(columns="source_id"))
+
+
+@pytest.mark.parametrize("radius", ["0", "-1", "nan", "inf", "1e9"])
+def test_a_radius_that_is_none_is_refused(radius: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "--catalogue", "c", "--reference", "r.csv", "--out", "o"]
+    with pytest.raises(SystemExit):
+        main([*words, f"--radius={radius}"])
+    assert "is no radius" in capsys.readouterr().err
