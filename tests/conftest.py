@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 settings.register_profile("rrl_batch", deadline=None)
 settings.load_profile("rrl_batch")
 
+# with Dask's own intervals, a cluster that waits for its next test takes a fifth of a core
+os.environ |= {
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "500ms",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+}
+
+LONGEST = "test_members_are_fitted_on_jax_as_on_tensorflow"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test, which would else be waited for at the end."""
+    items.sort(key=lambda item: item.name != LONGEST)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Compile the kernels before several processes start, each of which would."""

@@ -131,7 +131,7 @@ def test_as_many_members_share_a_gpu_as_it_has_room_for(room, sizes, monkeypatch
     assert [min(together, 7 - first) for first in range(0, 7, together)] == sizes
 
 
-@pytest.mark.parametrize("architecture", ["lstm", "bilstm", "convlstm", "gru"])
+@pytest.mark.parametrize("architecture", ["bilstm", "convlstm"])
 def test_no_layer_takes_what_jax_cannot_do_for_several_members_on_a_gpu(architecture):
     network = build(architecture, N_POINTS, masked=False)
     layers = [layer for layer in network._flatten_layers() if hasattr(layer, "use_cudnn")]

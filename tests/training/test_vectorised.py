@@ -23,7 +23,8 @@ def test_members_are_fitted_on_jax_as_on_tensorflow(tmp_path):
     files = [str(HERE / name) for name in ("on_jax.py", "test_fit.py", "test_networks.py")]
     # where the trainer makes a difference; of the networks, which are slow to compile, the one
     # whose kind the other tests do not have
-    chosen = "on_jax or influence or leak or all_its_passes or are_missing or diverges or mlp"
+    of_fits = "(influence and shape) or leak_would or all_its_passes or are_missing or diverges"
+    chosen = f"on_jax or {of_fits} or mlp"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *files],
         env=os.environ | compiler | {"KERAS_BACKEND": "jax"},
