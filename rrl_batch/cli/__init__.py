@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 if all went well, 1 for a failure, 2 for a mistake of the user's.
     """
+    # TensorFlow speaks of what is not for users; workers are told the same
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     words = sys.argv[1:] if arguments is None else arguments
     options = make_parser().parse_args(words)
     options.line = shlex.join(["rrl-batch", *words])

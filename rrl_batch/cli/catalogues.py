@@ -3,7 +3,15 @@
 import argparse
 from pathlib import Path
 
-from rrl_batch.cli.options import Commands, add_relations, angle, column_names, location, positive
+from rrl_batch.cli.options import (
+    Commands,
+    add_relations,
+    angle,
+    column_names,
+    identifier,
+    location,
+    positive,
+)
 from rrl_batch.errors import UserError
 
 OWN_CLUSTERS = Path("-")
@@ -70,7 +78,7 @@ def add_commands(commands: Commands) -> None:
     report.set_defaults(command=_report)
 
     star = commands.add_parser("star", help="show a single star of a catalogue")
-    star.add_argument("source_id", type=int, help="identifier of the star")
+    star.add_argument("source_id", type=identifier, help="identifier of the star")
     star.add_argument("--catalogue", type=location, required=True, help="folder of the catalogue")
     star.add_argument(
         "--plot", type=location, metavar="FILE", help="figure: NAME.png, .svg or .pdf"

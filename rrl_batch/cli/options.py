@@ -37,6 +37,14 @@ def positive(text: str) -> int:
     return number
 
 
+def identifier(text: str) -> int:
+    """Return the identifier of a star, a positive number of 64 bits."""
+    number = int(text)
+    if not 0 < number < 2**63:
+        raise argparse.ArgumentTypeError(f"{text} is no identifier of a star")
+    return number
+
+
 def angle(text: str) -> float:
     """Return the radius of a search, in arcsec, of a quarter of the sky at the most."""
     number = float(text)

@@ -15,6 +15,7 @@ from rrl_batch import __version__
 from rrl_batch.contracts import LABELS, Contract
 from rrl_batch.contracts.labels import FOLD, RIVAL
 from rrl_batch.errors import UserError, hint
+from rrl_batch.sources.marks import without_marks
 from rrl_batch.sources.tables import read_table
 from rrl_batch.sources.vizier.published import Published, PublishedTable
 from rrl_batch.sources.vizier.query import vizier_tables
@@ -94,11 +95,11 @@ def from_file(path: Path, scale: str | None, columns: Mapping[str, str]) -> Made
             )
         table = _with_scale(table, scale)
     elif scale is not None:
-        there = table["scale"].unique().to_pylist()
-        if scale not in there:
-            known = ", ".join(sorted(map(str, there)))
+        scales = LABELS.select(["scale"]).conform(table, str(path))["scale"]
+        if scale not in scales.unique().to_pylist():
+            known = ", ".join(sorted(scales.unique().to_pylist()))
             raise UserError(f"{path} has no labels on the scale '{scale}'; it has: {known}.")
-        table = table.filter(pc.equal(table["scale"], scale))
+        table = table.filter(pc.equal(scales, scale))
     made_from = {"file": path.name, "sha256": checksum(path), "columns": dict(columns)}
     return _made(table, made_from, str(path))
 
@@ -177,8 +178,11 @@ def _renamed(
                 f"{where} has no column {' or '.join(map(repr, names))} for '{name}'; it has: "
                 f"{', '.join(table.column_names)}. Name the right one with --column {name}=NAME."
             )
-        if there is not None:
-            chosen[name] = there
+        if there is None:
+            continue
+        if (count := table.column_names.count(there)) > 1:
+            raise UserError(f"{where} has {count} columns named '{there}'; keep one of them.")
+        chosen[name] = there
     fields = [_in_dex(table.schema.field(other)).with_name(name) for name, other in chosen.items()]
     return pa.table([table[other] for other in chosen.values()], schema=pa.schema(fields))
 
@@ -200,23 +204,16 @@ def _made(table: pa.Table, made_from: dict[str, Any], where: str) -> MadeLabels:
         numbers = pc.replace_substring_regex(table["source_id"], _PREFIX, "")
         known = pc.if_else(pc.equal(numbers, ""), None, numbers)
         table = table.set_column(place, "source_id", known)
-    table = _drop(table, pc.is_null(table["source_id"]), "an identifier", where)
+    if unnamed := table["source_id"].null_count:
+        log.warning("%s: %d rows without an identifier are left out.", where, unnamed)
+        table = table.filter(pc.is_valid(table["source_id"]))
     extra = [column for column in (FOLD, RIVAL) if column.name in table.column_names]
     labels = Contract("label", (*LABELS.columns, *extra)).conform(table, where)
-    finite = pc.fill_null(pc.is_finite(labels["feh"]), False)
-    labels = _drop(labels, pc.invert(finite), "a metallicity", where)
+    labels = without_marks(labels, where)
     if not labels.num_rows:
         raise UserError(f"{where} has no star with both an identifier and a metallicity.")
     _refuse_duplicates(labels, where)
     return MadeLabels(labels, made_from | {"code_version": __version__})
-
-
-def _drop(table: pa.Table, rows: pa.ChunkedArray, what: str, where: str) -> pa.Table:
-    kept = table.filter(pc.invert(rows))
-    if kept.num_rows < table.num_rows:
-        left_out = table.num_rows - kept.num_rows
-        log.warning("%s: %d rows without %s are left out.", where, left_out, what)
-    return kept
 
 
 def _refuse_duplicates(labels: pa.Table, where: str) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from rrl_batch.contracts import LABELS, Column, Contract
 from rrl_batch.errors import UserError, hint
+from rrl_batch.sources.marks import without_marks
 from rrl_batch.sources.tables import chosen_scale, read_table
 
 _F64 = pa.float64()
@@ -101,12 +101,11 @@ def read_reference(path: Path, scale: str | None, columns: Mapping[str, str]) ->
             f"--column source_id=NAME, or ra=NAME and dec=NAME. It has: "
             f"{', '.join(table.column_names)}."
         )
-    known: pd.DataFrame = REFERENCE.conform(table, str(path)).to_pandas()
-    known = known[known["scale"] == chosen_scale(known["scale"].dropna(), scale, path)]
-    known = known[np.isfinite(known["feh"])].reset_index(drop=True)
+    known: pd.DataFrame = without_marks(REFERENCE.conform(table, str(path)), str(path)).to_pandas()
     if known.empty:
-        raise UserError(f"{path}: no row has a finite value in the column 'feh'.")
-    return known
+        raise UserError(f"{path}: no row has a metallicity in the column 'feh'.")
+    known = known[known["scale"] == chosen_scale(known["scale"].dropna(), scale, path)]
+    return known.reset_index(drop=True)
 
 
 def refuse_impossible_positions(known: pd.DataFrame, path: Path) -> None:
@@ -168,8 +167,9 @@ def renamed(
             )
     ours_of = {theirs: ours for ours, theirs in columns.items()}
     # a column that is called as one of ours, but is not it, has to give way
-    kept = [n for n in table.column_names if n in ours_of or n not in columns]
-    return table.select(kept).rename_columns([ours_of.get(name, name) for name in kept])
+    names = table.column_names
+    kept = [place for place, n in enumerate(names) if n in ours_of or n not in columns]
+    return table.select(kept).rename_columns([ours_of.get(names[n], names[n]) for n in kept])
 
 
 def read_clusters(path: Path) -> pd.DataFrame:

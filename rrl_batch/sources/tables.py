@@ -24,6 +24,7 @@ from rrl_batch.contracts import LABELS, STARS, Contract
 from rrl_batch.contracts.labels import FOLD, RIVAL
 from rrl_batch.errors import RunError, UserError, first_line
 from rrl_batch.sources.claims import check_parquet, check_text
+from rrl_batch.sources.marks import without_marks
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -188,7 +189,8 @@ def read_labels(
     Parameters
     ----------
     path : pathlib.Path or str
-        File, as of `read_table`. Rows without a finite metallicity are left out.
+        File, as of `read_table`. Rows without a metallicity are left out, as of
+        `without_marks`.
     scale : str or None
         Metallicity scale to keep. Only a file that holds a single scale needs none; a file
         without the column `scale` is taken as being on this one.
@@ -221,18 +223,12 @@ def read_labels(
     for name, column in (("fold", fold), ("rival", rival)):
         if column is not None:
             contract = Contract("label", (*contract.columns, replace(_EXTRA[name], name=column)))
-    labels: pd.DataFrame = contract.conform(table, str(path)).to_pandas()
+    labels: pd.DataFrame = without_marks(contract.conform(table, str(path)), str(path)).to_pandas()
     labels = labels.rename(columns={fold: "fold", rival: "rival"})
-    labels = labels[labels["scale"] == chosen_scale(labels["scale"], scale, path)]
-    finite = np.isfinite(labels["feh"])
-    if not finite.all():
-        logging.getLogger(__name__).warning(
-            "%s: %d of %d labels have no finite feh and are left out.",
-            path, (~finite).sum(), len(labels),
-        )  # fmt: skip
-    labels = labels[finite].reset_index(drop=True)
     if labels.empty:
-        raise UserError(f"{path}: no label has a finite value in the column 'feh'.")
+        raise UserError(f"{path}: no label has a metallicity in the column 'feh'.")
+    labels = labels[labels["scale"] == chosen_scale(labels["scale"], scale, path)]
+    labels = labels.reset_index(drop=True)
     _refuse_duplicates(labels, path, "keep one label a star on each scale.")
     labels.attrs["calibrated"] = _calibrations(table, str(labels["scale"].iloc[0]))
     return labels

@@ -410,6 +410,20 @@ def test_other_endings_are_refused(catalogue: Path, tmp_path: Path, name: str) -
     assert not (tmp_path / name).exists()
 
 
+@pytest.mark.parametrize("name", ["out.fits", "dataset/out.hats", "elsewhere/../out.csv"])
+def test_no_file_is_added_to_the_catalogue(catalogue: Path, name: str) -> None:
+    before = set(catalogue.rglob("*"))
+    with pytest.raises(UserError, match="is within the catalogue, to which no file is added"):
+        export(catalogue, catalogue / name)
+    assert set(catalogue.rglob("*")) == before
+
+
+def test_a_folder_is_no_file(catalogue: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.fits").mkdir()
+    with pytest.raises(UserError, match=r"out\.fits is a folder; name a file, or delete it"):
+        export(catalogue, tmp_path / "out.fits")
+
+
 def test_folder_without_a_catalogue_leaves_the_target_alone(tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("an older file")
     with pytest.raises(UserError, match="holds no dataset"):

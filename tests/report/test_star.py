@@ -84,3 +84,6 @@ def test_mistakes_are_told_before_anything_is_read(run, capsys, tmp_path):
     assert "Star 5 is none of the 300 stars" in capsys.readouterr().err
     assert main(["star", "5", "--catalogue", str(tmp_path)]) == 2
     assert "holds no dataset" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["star", "9" * 20, "--catalogue", root])
+    assert "99999999999999999999 is no identifier of a star" in capsys.readouterr().err

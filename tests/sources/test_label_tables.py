@@ -119,7 +119,7 @@ def test_identifiers_that_are_written_out_are_read_and_rows_without_are_left_out
     assert "1 rows without an identifier are left out" in caplog.text
     vizier.tables = {TABLE: published_table(**{"[Fe/H]": [-1.0, np.nan, np.nan]})}
     assert from_vizier("dekany2022", published, {}).table.num_rows == 1
-    assert "2 rows without a metallicity are left out" in caplog.text
+    assert "2 of 3 rows have no metallicity" in caplog.text
     vizier.tables = {TABLE: published_table(GaiaDR2=["RR Lyr", "X Ari", "V Ind"])}
     with pytest.raises(UserError, match=r"column 'source_id' has the type .*string"):
         from_vizier("dekany2022", published, {})
@@ -190,6 +190,23 @@ def test_scales_of_a_file_stay_apart(tmp_path):
     assert from_file(path, "b", {}).table["source_id"].to_pylist() == [IDS[1]]
     with pytest.raises(UserError, match=r"no labels on the scale 'c'; it has: a, b\."):
         from_file(path, "c", {})
+
+
+def test_marks_of_no_value_are_left_out(tmp_path, caplog):
+    made = from_file(write(tmp_path / "a.csv", feh=[-1.0, 99.99, -9999.0]), "s", {})
+    assert made.table["feh"].to_pylist() == [-1.0]
+    assert "2 of 3 rows have no metallicity" in caplog.text
+
+
+def test_a_scale_may_be_a_number(tmp_path):
+    path = write(tmp_path / "several.csv", scale=[5, 6, 5])
+    assert from_file(path, "5", {}).summary == "2 labels, 2 on the scale '5'"
+
+
+def test_two_columns_of_a_name_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text(f"source_id,feh,feh,note,note\n{IDS[0]},-1.0,-2.0,a,b\n")
+    with pytest.raises(UserError, match=r"a\.csv has 2 columns named 'feh'; keep one of them"):
+        from_file(tmp_path / "a.csv", "s", {})
 
 
 @pytest.mark.parametrize(

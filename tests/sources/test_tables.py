@@ -320,12 +320,36 @@ def test_labels_without_value_are_left_out_and_counted(
     with caplog.at_level(logging.WARNING):
         labels = read_labels(write_table(table, path), None)
     assert labels["source_id"].tolist() == [2]
-    assert "3 of 4 labels have no finite feh" in caplog.text
+    assert "3 of 4 rows have no metallicity" in caplog.text
+
+
+@pytest.mark.parametrize("mark", [9.99, 99.99, -9.99, -99.9, -9999.0, 1e30])
+def test_marks_of_no_value_are_no_metallicities_and_no_errors(
+    tmp_path: Path, write_table: Writer, caplog: pytest.LogCaptureFixture, mark: float
+) -> None:
+    table = _labels(source_id=[1, 2, 3], feh=[-1.5, mark, 0.3], feh_error=[mark, 0.1, 0.2],
+                    scale=["a"] * 3)  # fmt: skip
+    with caplog.at_level(logging.WARNING):
+        labels = read_labels(write_table(table, tmp_path / "labels.parquet"), None)
+    assert labels["source_id"].tolist() == [1, 3]
+    assert labels["feh"].tolist() == [-1.5, 0.3]
+    assert np.array_equal(labels["feh_error"], [np.nan, 0.2], equal_nan=True)
+    assert "1 of 3 rows have no metallicity within 5 dex of zero" in caplog.text
+    assert "1 errors of metallicities are not between 0 and 5 dex" in caplog.text
+
+
+@pytest.mark.parametrize("error", [0.0, -0.1, float("inf")])
+def test_an_error_that_is_none_is_unknown(
+    tmp_path: Path, write_table: Writer, error: float
+) -> None:
+    path = write_table(_labels(feh_error=[error, 0.1, 0.2]), tmp_path / "labels.parquet")
+    known = read_labels(path, None)["feh_error"]
+    assert np.array_equal(known, [np.nan, 0.1, 0.2], equal_nan=True)
 
 
 def test_no_label_left_is_refused(tmp_path: Path, write_table: Writer) -> None:
     path = write_table(_labels(feh=[float("nan")] * 3), tmp_path / "labels.parquet")
-    with pytest.raises(UserError, match="no label has a finite value in the column 'feh'"):
+    with pytest.raises(UserError, match="no label has a metallicity in the column 'feh'"):
         read_labels(path, None)
 
 

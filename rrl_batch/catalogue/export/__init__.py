@@ -55,7 +55,8 @@ def export(catalogue: Path, target: Path, **additions: Addition | None) -> int:
     Raises
     ------
     UserError
-        If the ending is another one, there is no finished catalogue, or the folder is not new.
+        If the ending is another one, there is no finished catalogue, the folder is not new, or the
+        target lies within the catalogue.
     RunError
         If the file or folder cannot be written.
     """
@@ -66,9 +67,15 @@ def export(catalogue: Path, target: Path, **additions: Addition | None) -> int:
             f"{', '.join(ENDINGS)}."
         )
     product = Product.open(catalogue, **additions)
+    if catalogue.resolve() in target.resolve().parents:
+        raise UserError(
+            f"{target} is within the catalogue, to which no file is added; name another."
+        )
     if ending in _FOLDERS:
         _write_folder(_FOLDERS[ending], product, target)
     else:
+        if target.is_dir():
+            raise UserError(f"{target} is a folder; name a file, or delete it.")
         with replacing(target) as partial:
             _FILES[ending](product, partial)
         if ending == ".csv":
