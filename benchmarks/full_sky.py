@@ -24,6 +24,7 @@ from rrl_batch import flow
 from rrl_batch.cluster.connect import connect
 from rrl_batch.job import ClusterSection, make_job
 from rrl_batch.lightcurve.batch import LightCurveBatch
+from rrl_batch.lightcurve.redrawn import N_DRAWS
 from rrl_batch.models.folder import CARD, ModelCard
 from rrl_batch.sources.tables import read_labels
 from rrl_batch.storage.commit import checksum
@@ -32,6 +33,7 @@ from rrl_batch.survey.read import Survey, open_survey
 
 ROOT = Path(__file__).parents[1] / "work/benchmark"
 N_STARS = 271_000
+MEMBERS = {1: "1 member", 5: "5 members"}
 SAMPLE = 300
 POINTS = 265
 """Steps of the published sequences."""
@@ -53,8 +55,13 @@ JOB = make_job(
 
 
 class Run(NamedTuple):
-    """A catalogue: its time, its tasks, and how much of the workers' time is in kernels."""
+    """A catalogue: its time, its tasks, and how much of the workers' time is in kernels.
 
+    `passes` are curves that go through a network for a star: one a member, and those that are
+    drawn anew for its error.
+    """
+
+    passes: int
     seconds: float
     tasks: Tasks
     kernels: float
@@ -89,14 +96,21 @@ def seconds_of_catalogue(client, survey: Survey, model: Path) -> float:
     return time.perf_counter() - start
 
 
-def measure(client, survey: Survey, model: Path) -> Run:
+def leave_out_errors() -> None:
+    """Have a worker take the noise of every star for none, instead of drawing its curve anew."""
+    from rrl_batch.inference import predict
+
+    predict.noise_errors = lambda stars, *_: np.zeros(len(stars))
+
+
+def measure(client, survey: Survey, model: Path, passes: int) -> Run:
     """Time a catalogue on workers that have the model and compiled code in memory."""
     seconds_of_catalogue(client, replace(survey, partitions=survey.partitions[:8]), model)
     client.run(time_kernels)
     with recorded_tasks(client) as tasks:
         seconds = seconds_of_catalogue(client, survey, model)
     kernels = client.run(seconds_in_kernels).values()
-    return Run(seconds, tasks, sum(kernels) / len(kernels) / seconds)
+    return Run(passes, seconds, tasks, sum(kernels) / len(kernels) / seconds)
 
 
 def seconds_of_first_catalogue(survey: Survey, model: Path, compiled: Path | None) -> float:
@@ -154,11 +168,9 @@ def seconds_of_straightforward(client, survey: Survey, model: Path) -> float:
     return time.perf_counter() - start
 
 
-def ways(runs: dict[int, Run], n_stars: int, slow: float) -> tuple[str, dict[str, float]]:
+def ways(runs: dict[str, Run], n_stars: int, slow: float) -> tuple[str, dict[str, float]]:
     """Return the table of times, and how many times faster the runs are than a star at a time."""
-    rows = [
-        (f"rrl_batch, members: {members}", n_stars, run.seconds) for members, run in runs.items()
-    ]
+    rows = [(f"rrl_batch, {name}", n_stars, run.seconds) for name, run in runs.items()]
     rows.append(("a star at a time, scipy, Keras predict, 1 member", SAMPLE, slow))
     faster = [slow / SAMPLE / (seconds / n) for _, n, seconds in rows]
     table = ["| way | stars | s | stars/s | faster × |", "|---|---:|---:|---:|---:|"]
@@ -166,11 +178,14 @@ def ways(runs: dict[int, Run], n_stars: int, slow: float) -> tuple[str, dict[str
         f"| {name} | {n:,} | {seconds:.1f} | {n / seconds:,.0f} | {times:,.0f} |"
         for (name, n, seconds), times in zip(rows, faster, strict=True)
     ]
-    ratios = {f"{m} member(s)/straightforward": f for m, f in zip(runs, faster, strict=False)}
+    ratios = {f"{n}/straightforward": f for n, f in zip(runs, faster, strict=False)}
+    for name in MEMBERS.values():
+        plain = runs[f"{name}, without errors"]
+        ratios[f"{name}: with/without errors"] = runs[name].seconds / plain.seconds
     return "\n".join(table), ratios
 
 
-def limits(runs: dict[int, Run], survey: Survey) -> tuple[str, dict[str, float]]:
+def limits(runs: dict[str, Run], survey: Survey) -> tuple[str, dict[str, float]]:
     """Return how near the runs are to what the machine can do, and the kernels' shares."""
     receipts = Manifest.read(ROOT / "survey").partitions
     read = sum(receipt.size for receipt in receipts)
@@ -180,18 +195,19 @@ def limits(runs: dict[int, Run], survey: Survey) -> tuple[str, dict[str, float]]
     transfer = read / disk.read + written / disk.write
     products = N_CORES * matrix_product_rate()
     table = [
-        "| members | kernels, of the workers' time | disk alone, of the time | GFLOP/s "
+        "| way | kernels, of the workers' time | disk alone, of the time | GFLOP/s "
         "| of all cores' matrix product | tasks | that make the catalogue "
         "| shortest, median and longest of these (s) |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for members, run in runs.items():
-        operations = members * survey.rows * gru_operations(POINTS) + epochs * SPLINE_OPERATIONS
+    for name, run in runs.items():
+        gates = run.passes * survey.rows * gru_operations(POINTS)
+        operations = gates + epochs * SPLINE_OPERATIONS
         rate = 1e-9 * operations / run.seconds
         work = run.tasks.seconds[run.tasks.working]
         durations = " / ".join(f"{q:.2f}" for q in np.quantile(work, (0, 0.5, 1)))
         table.append(
-            f"| {members} | {run.kernels:.0%} | {transfer / run.seconds:.0%} | {rate:.0f} "
+            f"| {name} | {run.kernels:.0%} | {transfer / run.seconds:.0%} | {rate:.0f} "
             f"| {rate / products:.0%} | {len(run.tasks.start)} | {len(work)} | {durations} |"
         )
     note = (
@@ -200,7 +216,7 @@ def limits(runs: dict[int, Run], survey: Survey) -> tuple[str, dict[str, float]]
         f"{disk.write / 1e6:,.0f} MB/s. float32 matrix product: {products:.0f} GFLOP/s. Counted "
         f"are the gates' sums of the GRU and the trials of the smoothing spline."
     )
-    ratios = {f"{members} member(s): kernels/time": run.kernels for members, run in runs.items()}
+    ratios = {f"{name}: kernels/time": run.kernels for name, run in runs.items()}
     return "\n".join([*table, "", note]), ratios
 
 
@@ -210,8 +226,16 @@ def main() -> None:
         paths = models(client)
     survey = open_survey(ROOT / "survey")
     with connect(LOCAL) as client:
-        runs = {members: measure(client, survey, model) for members, model in paths.items()}
+        runs = {
+            name: measure(client, survey, paths[members], members + N_DRAWS)
+            for members, name in MEMBERS.items()
+        }
         largest = max(client.run(peak_memory).values())
+        client.run(leave_out_errors)
+        runs |= {
+            f"{name}, without errors": measure(client, survey, paths[members], members)
+            for members, name in MEMBERS.items()
+        }
         slow = seconds_of_straightforward(client, survey, paths[1])
     times, faster = ways(runs, survey.rows, slow)
     use, shares = limits(runs, survey)
