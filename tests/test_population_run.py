@@ -37,7 +37,8 @@ def smoothed(client, run, survey, tmp_path_factory):
     """A model of stars that are smoothed by their population, and its catalogue."""
     root = tmp_path_factory.mktemp("smoothed")
     changed = {"points": 16, "smoothing": "population", "alignment": "rising"}
-    job = make_job({"preprocess": changed, "training": run.job.training.model_dump()}, "test")
+    content = {"preprocess": changed, "training": run.job.training.model_dump()}
+    job = make_job(content | {"model": {"architecture": "ridge"}}, "test")
     flow.train(client, survey, read_labels(run.labels, "true"), root / "model", job)
     flow.predict(client, survey, root / "model", root / "catalogue")
     return root

@@ -115,7 +115,8 @@ def test_a_network_whose_file_looks_like_a_stack_could_not_be_declared_fused(nam
 
 @pytest.mark.parametrize(
     ("architecture", "masked", "static"),
-    [(name, masked, "none") for name in OF_CURVES for masked in (False, True)]
+    [(name, True, "none") for name in OF_CURVES]
+    + [(name, False, "none") for name in (*FUSED, "fcn")]
     + [("gru", False, "period"), ("bigru", False, "shape"), ("gru", True, "shape")]
     + [("mlp", False, "none")],
 )
