@@ -53,11 +53,12 @@ def add_errors(stars: PreparedStars, rows: Any, members: Any, network: FusedEnse
     places = np.column_stack([np.zeros(members.shape[1]), np.arange(members.shape[1])])
     model = SimpleNamespace(
         card=SimpleNamespace(architecture=("gru",)),
-        engines={"gru": network},
         places=lambda _: places,
+        predict_member=lambda _, number, inputs, __: network.member(number).predict(inputs)[:, 0],
     )
     fold = np.full(len(stars), np.nan)
-    noise_errors(stars, rows, cast("Ensemble", model), {"gru": members}, fold)
+    mode = stars.table["best_classification"].to_numpy(object)
+    noise_errors(stars, rows, mode, cast("Ensemble", model), {"gru": members}, fold)
 
 
 def main() -> None:
