@@ -242,7 +242,7 @@ def evaluate_catalogue(
             for key, label in (("rmse", "RMSE"), ("mae", "MAE"), ("r2", "R2"))
             if scores[key] is not None
         )
-        say(f"evaluation {name:<8} on {scores['n']:,} stars: {figures}")
+        say(f"evaluation {name:<8} on {scores['n']:,} stars: {figures or 'too few to say more'}")
     say(f"evaluation {out / 'index.html'}")
 
 
@@ -258,7 +258,7 @@ def evaluate_with_reference(
             for key, form in (("offset", "+.3f"), ("scatter", ".3f"), ("slope", ".2f"))
             if found[key] and found[key]["value"] is not None
         )
-        say(f"evaluation {name:<8} on {found['n']:,} stars: {figures}")
+        say(f"evaluation {name:<8} on {found['n']:,} stars: {figures or 'too few to say more'}")
     say(f"evaluation {out / 'index.html'}")
 
 

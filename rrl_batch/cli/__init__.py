@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 if all went well, 1 for a failure, 2 for a mistake of the user's.
     """
-    # TensorFlow speaks of what is not for users; workers are told the same
+    # TensorFlow speaks of what is not for users; two lines it writes before it reads this
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     words = sys.argv[1:] if arguments is None else arguments

@@ -142,6 +142,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     reference = ["--reference", str(tmp_path / "reference.csv")]
     assert main([*words, *reference, "--column", "source_id=gaia"]) == 0
     assert "network  on 180 stars: offset" in capsys.readouterr().out
+    known = set(rows.loc[rows["feh"].notna(), "source_id"])
+    table[table["gaia"].isin(known)].head(1).to_csv(tmp_path / "reference.csv", index=False)
+    assert main([*words[:-1], str(tmp_path / "one"), *reference, "--column", "source_id=gaia"]) == 0
+    assert "network  on 1 stars: too few to say more" in capsys.readouterr().out
     for wrong, sentence in (
         ([*reference, "--proper-motions", "x"], "--proper-motions is not for --reference."),
         (["--labels", "x", "--column", "a=b"], "--column is not for --labels."),
