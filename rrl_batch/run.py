@@ -237,12 +237,12 @@ def evaluate_catalogue(
     metrics = evaluate(catalogue, labels, scale, out)
     for name in ("network", "baseline"):
         scores = metrics[name]
-        figures = ", ".join(
+        figures = [
             f"{label} {scores[key]:.3f}"
             for key, label in (("rmse", "RMSE"), ("mae", "MAE"), ("r2", "R2"))
             if scores[key] is not None
-        )
-        say(f"evaluation {name:<8} on {scores['n']:,} stars: {figures or 'too few to say more'}")
+        ]
+        _say_figures(name, scores["n"], figures, say)
     say(f"evaluation {out / 'index.html'}")
 
 
@@ -253,13 +253,18 @@ def evaluate_with_reference(
     metrics = compare_with_reference(catalogue, reference, out, **options)
     for name in ("network", "baseline"):
         found = metrics[name]
-        figures = ", ".join(
+        figures = [
             f"{key} {found[key]['value']:{form}}"
             for key, form in (("offset", "+.3f"), ("scatter", ".3f"), ("slope", ".2f"))
             if found[key] and found[key]["value"] is not None
-        )
-        say(f"evaluation {name:<8} on {found['n']:,} stars: {figures or 'too few to say more'}")
+        ]
+        _say_figures(name, found["n"], figures, say)
     say(f"evaluation {out / 'index.html'}")
+
+
+def _say_figures(name: str, n_stars: int, figures: list[str], say: Say) -> None:
+    said = ", ".join(figures) or "too few to say more"
+    say(f"evaluation {name:<8} on {n_stars:,} stars: {said}")
 
 
 def evaluate_with_clusters(catalogue: Path, out: Path, say: Say, **options: Any) -> None:
